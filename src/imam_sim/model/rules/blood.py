@@ -1,0 +1,46 @@
+"""The blood: monocytes that the marrow sends, creatine kinase that dying fibres set free."""
+
+from __future__ import annotations
+
+from imam_sim.model.jit import jit
+from imam_sim.model.maths import hill, relax
+from imam_sim.model.params import Blood
+from imam_sim.model.state import Compartment, Fibres, Floats, Now
+
+LN2 = 0.6931471805599453
+
+
+@jit
+def monocyte_target(ccl2: float, p: Blood) -> float:
+    """Blood monocytes relative to health that the marrow heads for: 1 + mobilisation CCL2/(CCL2 + half), CCL2 the mean of the muscle."""
+    return 1.0 + p.monocyte_mobilisation * hill(ccl2, p.monocyte_ccl2_half)
+
+
+@jit
+def creatine_kinase_target(leaking: float, p: Blood) -> float:
+    """Level at which release and clearance of creatine kinase [U/L] balance: rest + release x leaking half_life/ln 2.
+
+    `leaking` is the share of all fibre that sets its enzyme free per hour; the half-life is 36 h [ck_kinetics].
+    """
+    return p.creatine_kinase_rest + p.creatine_kinase_release * leaking * p.creatine_kinase_half_life / LN2
+
+
+@jit
+def leaking_share(fibres: Fibres, alarm_time: float) -> float:
+    """Share of all fibre territory that sets its enzyme free per hour [1/h]: each fresh death empties with the time constant of its alarm."""
+    fresh, whole = 0.0, 0.0
+    for f in range(fibres.x.size):
+        fresh += fibres.alarm[f] * fibres.territory[f]
+        whole += fibres.territory[f]
+    return fresh / whole / alarm_time
+
+
+@jit
+def circulate(blood: Floats, fibres: Fibres, ccl2: float, alarm_time: float, p: Blood, now: Now) -> None:
+    """Move both compartments towards their targets (writes blood)."""
+    monocytes = monocyte_target(ccl2, p)
+    creatine_kinase = creatine_kinase_target(leaking_share(fibres, alarm_time), p)
+    blood[Compartment.MONOCYTES] = relax(blood[Compartment.MONOCYTES], monocytes, p.monocyte_time, now.dt)
+    blood[Compartment.CREATINE_KINASE] = relax(
+        blood[Compartment.CREATINE_KINASE], creatine_kinase, p.creatine_kinase_half_life / LN2, now.dt
+    )

@@ -1,0 +1,211 @@
+"""Muscle fibres: injury, necrosis, clearance, regeneration by fused myocytes, growth and maturation.
+
+A fibre is a set of voxels inside its outline, its territory. In the cross-section it dies as a whole; its debris is eaten voxel by voxel;
+what is cleared is refilled from the middle outwards as myocytes fuse and the new fibre grows.
+"""
+
+from __future__ import annotations
+
+from imam_sim.model.fields import QUANTUM, secrete_voxel
+from imam_sim.model.jit import jit
+from imam_sim.model.maths import chance, exp, hill, steep_block
+from imam_sim.model.params import Fibre, FibreGrowth, FibreInjury, FibreSecretion
+from imam_sim.model.rng import Draw, uniform
+from imam_sim.model.space import living
+from imam_sim.model.state import (
+    NOBODY,
+    SIGNAL_VOXEL,
+    VOXEL,
+    Bytes,
+    Fibres,
+    FibreState,
+    Flags,
+    Floats,
+    Ground,
+    Ints,
+    Longs,
+    Now,
+    Signal,
+    Vessels,
+    Voxels,
+)
+
+VOXEL_SHARE = (VOXEL / SIGNAL_VOXEL) ** 2  # of a signal voxel
+
+
+@jit
+def injury_hazard(attacked: float, p: FibreInjury) -> float:
+    """Hazard of death of a fibre [1/h]: wear_rate + macrophage_rate x (sum of the attack of the macrophages that touch it) [wellmixed]."""
+    return p.wear_rate + p.macrophage_rate * attacked
+
+
+@jit
+def growth_rate(igf1: float, perfusion: float, room: float, debris: float, p: FibreGrowth) -> float:
+    """Relative growth of a living fibre [1/h].
+
+    rate IGF1/(IGF1 + igf1_half) min(perfusion, perfusion_max) room/(room + room_half) / (1 + (debris/debris_half)^2); perfusion
+    relative to health, room and debris as shares of the territory [wellmixed].
+    """
+    return p.rate * hill(igf1, p.igf1_half) * min(perfusion, p.perfusion_max) * hill(room, p.room_half) * steep_block(debris, p.debris_half)
+
+
+@jit
+def necrose(f: int, fibres: Fibres, ground: Bytes, debris: Floats) -> None:
+    """Kill fibre f: its living voxels turn into debris, its alarm rises by the share that died (writes fibres, ground, debris)."""
+    fibres.alarm[f] += fibres.living[f] / fibres.territory[f]
+    fibres.state[f] = FibreState.NECROTIC
+    fibres.living[f] = 0
+    fibres.volume[f] = 0.0
+    flat_ground, flat_debris = ground.ravel(), debris.ravel()
+    for k in range(fibres.first_voxel[f], fibres.first_voxel[f + 1]):
+        v = fibres.voxels[k]
+        if living(flat_ground[v]):
+            flat_ground[v] = Ground.NECROTIC
+            flat_debris[v] = 1.0
+
+
+@jit
+def injure_fibres(died: Flags, fibres: Fibres, voxels: Voxels, attacks: Longs, p: FibreInjury, now: Now) -> None:
+    """Let living fibres die at their hazard (writes died, fibres, ground, debris)."""
+    for f in range(fibres.x.size):
+        died[f] = False
+        if fibres.living[f] == 0:
+            continue
+        rate = injury_hazard(attacks[f] * QUANTUM, p)
+        if uniform(now, f, Draw.FIBRE_NECROSIS) < chance(rate, now.dt):
+            necrose(f, fibres, voxels.ground, voxels.debris)
+            died[f] = True
+
+
+@jit
+def lose_debris(lost: Floats, voxels: Voxels, bites: Longs, voxel_volume: float, cleared: float, now: Now) -> None:
+    """Let debris go to who bites at it (writes lost [um3], debris, ground).
+
+    Law: d(debris)/dt = -debris x bites / voxel volume, solved exactly over the step: clearance is limited by contact. At `cleared` the
+    rest goes too and the voxel is open.
+    """
+    rows, columns = voxels.ground.shape
+    for row in range(rows):
+        for col in range(columns):
+            lost[row, col] = 0.0
+            if voxels.ground[row, col] != Ground.NECROTIC or bites[row, col] == 0:
+                continue
+            before = voxels.debris[row, col]
+            after = before * exp(-bites[row, col] * QUANTUM / voxel_volume * now.dt)
+            if after < cleared:
+                after = 0.0
+                voxels.ground[row, col] = Ground.CLEARED
+            voxels.debris[row, col] = after
+            lost[row, col] = (before - after) * voxel_volume
+
+
+@jit
+def survey(debris: Floats, room: Floats, fibres: Fibres, voxels: Voxels) -> None:
+    """Share of each fibre's territory that is debris and that is open (writes debris, room)."""
+    flat_ground, flat_debris = voxels.ground.ravel(), voxels.debris.ravel()
+    for f in range(fibres.x.size):
+        debris[f], room[f] = 0.0, 0.0
+        if fibres.living[f] == fibres.territory[f]:
+            continue
+        dead, n_open = 0.0, 0
+        for k in range(fibres.first_voxel[f], fibres.first_voxel[f + 1]):
+            v = fibres.voxels[k]
+            dead += flat_debris[v]
+            n_open += flat_ground[v] == Ground.CLEARED
+        debris[f] = dead / fibres.territory[f]
+        room[f] = n_open / fibres.territory[f]
+
+
+@jit
+def perfusion(f: int, fibres: Fibres, vessels: Vessels) -> float:
+    """Perfused share of the capillaries that touch fibre f; 1 for a fibre at the edge that has none."""
+    first, end = fibres.first_vessel[f], fibres.first_vessel[f + 1]
+    if first == end:
+        return 1.0
+    n = 0
+    for k in range(first, end):
+        n += vessels.perfused[fibres.vessels[k]]
+    return n / (end - first)
+
+
+@jit
+def grow(
+    fibres: Fibres,
+    voxels: Voxels,
+    vessels: Vessels,
+    fused: Ints,
+    debris: Floats,
+    room: Floats,
+    igf1: Floats,
+    myocyte_volume: float,
+    voxel_volume: float,
+    p: FibreGrowth,
+    now: Now,
+) -> None:
+    """Add fused myocytes and growth to each fibre's volume and fill open voxels from the middle (writes fibres, ground).
+
+    Volume grows by myocyte_volume per fusion and by exp(growth_rate dt); it cannot pass what is living or open in the territory.
+    """
+    flat_ground = voxels.ground.ravel()
+    for f in range(fibres.x.size):
+        if room[f] == 0.0 or (fibres.volume[f] == 0.0 and fused[f] == 0):
+            continue
+        if fibres.living[f] == 0:
+            fibres.state[f] = FibreState.REGENERATING
+            fibres.central_nuclei[f] = True
+        rate = growth_rate(igf1[f], perfusion(f, fibres, vessels), room[f], debris[f], p)
+        limit = (fibres.living[f] + round(room[f] * fibres.territory[f])) * voxel_volume
+        fibres.volume[f] = min(fibres.volume[f] * exp(rate * now.dt) + fused[f] * myocyte_volume, limit)
+        wanted = min(int(fibres.volume[f] / voxel_volume + 0.5), fibres.territory[f])
+        new_ground = Ground.FIBRE if fibres.state[f] == FibreState.INTACT else Ground.REGENERATING
+        for k in range(fibres.first_voxel[f], fibres.first_voxel[f + 1]):
+            if fibres.living[f] >= wanted:
+                break
+            v = fibres.voxels[k]
+            if flat_ground[v] == Ground.CLEARED:
+                flat_ground[v] = new_ground
+                fibres.living[f] += 1
+
+
+@jit
+def mature(fibres: Fibres, ground: Bytes, p: FibreGrowth, now: Now) -> None:
+    """Let regenerating fibres become mature at 1 / maturation_time (writes state, ground)."""
+    due = chance(1.0 / p.maturation_time, now.dt)
+    flat_ground = ground.ravel()
+    for f in range(fibres.x.size):
+        if fibres.state[f] == FibreState.REGENERATING and uniform(now, f, Draw.FIBRE_MATURATION) < due:
+            fibres.state[f] = FibreState.INTACT
+            for k in range(fibres.first_voxel[f], fibres.first_voxel[f + 1]):
+                if flat_ground[fibres.voxels[k]] == Ground.REGENERATING:
+                    flat_ground[fibres.voxels[k]] = Ground.FIBRE
+
+
+@jit
+def calm(fibres: Fibres, p: Fibre, now: Now) -> None:
+    """Let the alarm of fresh damage fade with alarm_time (writes alarm)."""
+    kept = exp(-now.dt / p.alarm_time)
+    for f in range(fibres.x.size):
+        fibres.alarm[f] *= kept
+
+
+@jit
+def secrete_as_fibre(secreted: Longs, fibres: Fibres, voxels: Voxels, p: FibreSecretion) -> None:
+    """Danger signals, IL-1 and HGF from debris, more while it is fresh; CCL2 from open tubes; IGF-1 from living fibre (writes secreted)."""
+    rows, columns = voxels.ground.shape
+    for row in range(rows):
+        for col in range(columns):
+            f = voxels.fibre[row, col]
+            if f == NOBODY:
+                continue
+            ground = voxels.ground[row, col]
+            r, c = row // 2, col // 2
+            if living(ground):
+                secrete_voxel(secreted, Signal.IGF1, r, c, p.igf1_living * VOXEL_SHARE)
+            elif ground == Ground.NECROTIC:
+                dead, fresh = voxels.debris[row, col] * VOXEL_SHARE, fibres.alarm[f]
+                secrete_voxel(secreted, Signal.DAMP, r, c, dead * (p.damp_necrotic + p.damp_fresh * fresh))
+                secrete_voxel(secreted, Signal.IL1B, r, c, dead * p.il1_fresh * fresh)
+                secrete_voxel(secreted, Signal.HGF, r, c, dead * (p.hgf_necrotic + p.hgf_fresh * fresh))
+            elif ground == Ground.CLEARED:
+                secrete_voxel(secreted, Signal.CCL2, r, c, p.ccl2_open * VOXEL_SHARE)
+

@@ -1,0 +1,141 @@
+"""The satellite lineage: quiescent cells wake, divide, differentiate into myocytes and fuse into fibres that need nuclei."""
+
+from __future__ import annotations
+
+from imam_sim.model.fields import read, secrete, take
+from imam_sim.model.jit import jit
+from imam_sim.model.maths import chance, hill, steep_block, steep_hill
+from imam_sim.model.newborn import Newborns, bear
+from imam_sim.model.params import (
+    FibreGrowth,
+    Myocyte,
+    Satellite,
+    SatelliteActivation,
+    SatelliteDifferentiation,
+    SatelliteDivision,
+)
+from imam_sim.model.rng import Draw, uniform
+from imam_sim.model.space import column, living, neighbours, within_reach
+from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Cells, Flags, Floats, Ground, Ints, Kind, Longs, Now, Signal, Voxels
+
+
+@jit
+def waking_cue(hgf: float, tnf: float, p: SatelliteActivation) -> float:
+    """What wakes a satellite cell, 0-1: cue/(1 + cue), cue = HGF/hgf_half + TNF/tnf_half, signals in ng/mL [wellmixed]."""
+    cue = hgf / p.hgf_half + tnf / p.tnf_half
+    return cue / (1.0 + cue)
+
+
+@jit
+def satellite_division(il6: float, crowd: float, p: SatelliteDivision) -> float:
+    """Hazard of division [1/h]: rate IL6^2/(IL6^2 + il6_half^2) max(0, 1 - crowd/crowding); IL-6 of macrophages is the mitogen [wellmixed]."""
+    return p.rate * steep_hill(il6, p.il6_half) * max(0.0, 1.0 - crowd / p.crowding)
+
+
+@jit
+def differentiation(tnf: float, igf1: float, p: SatelliteDifferentiation) -> float:
+    """Hazard of becoming a myocyte [1/h].
+
+    rate (s + (1 - s) TNF/(TNF + tnf_half)) IGF1/(IGF1 + igf1_half), s = tnf_free_share: TNF-alpha acts through p38 [chen2005], IGF-1 comes
+    mostly from repair macrophages [wellmixed].
+    """
+    return p.rate * (p.tnf_free_share + (1.0 - p.tnf_free_share) * hill(tnf, p.tnf_half)) * hill(igf1, p.igf1_half)
+
+
+@jit
+def fusion(room: float, debris: float, p: Myocyte, growth: FibreGrowth) -> float:
+    """Hazard of fusing into a fibre in reach [1/h]: fusion_rate room/(room + room_half) / (1 + (debris/debris_half)^2) [wellmixed]."""
+    return p.fusion_rate * hill(room, p.room_half) * steep_block(debris, growth.debris_half)
+
+
+@jit
+def die_with_fibre(cells: Cells, died: Flags, share: float, now: Now) -> None:
+    """Kill a share of the satellite cells on fibres that died by injury (writes kind)."""
+    for i in range(cells.kind.size):
+        if cells.kind[i] == Kind.QUIESCENT_SATELLITE and cells.fibre[i] != NOBODY and died[cells.fibre[i]]:
+            if uniform(now, cells.id[i], Draw.SATELLITE_INJURY) < share:
+                cells.kind[i] = Kind.NONE
+
+
+@jit
+def wake(cells: Cells, level: Floats, p: SatelliteActivation, now: Now) -> None:
+    """Wake quiescent cells at rate x cue, send activated ones back to sleep at renewal_rate (1 - cue) (writes kind)."""
+    for i in range(cells.kind.size):
+        kind = cells.kind[i]
+        if kind != Kind.QUIESCENT_SATELLITE and kind != Kind.ACTIVATED_SATELLITE:
+            continue
+        x, y = cells.x[i], cells.y[i]
+        cue = waking_cue(read(level, Signal.HGF, x, y), read(level, Signal.TNF, x, y), p)
+        if kind == Kind.QUIESCENT_SATELLITE:
+            if uniform(now, cells.id[i], Draw.SATELLITE_ACTIVATION) < chance(p.rate * cue, now.dt):
+                cells.kind[i] = Kind.ACTIVATED_SATELLITE
+        elif uniform(now, cells.id[i], Draw.SATELLITE_RENEWAL) < chance(p.renewal_rate * (1.0 - cue), now.dt):
+            cells.kind[i] = Kind.QUIESCENT_SATELLITE
+
+
+@jit
+def divide_satellites(newborns: Newborns, cells: Cells, level: Floats, crowd: Ints, p: SatelliteDivision, now: Now) -> None:
+    """Divide activated cells (writes newborns); `crowd` counts the activated cells and myocytes of each signal voxel."""
+    for i in range(cells.kind.size):
+        if cells.kind[i] != Kind.ACTIVATED_SATELLITE:
+            continue
+        x, y = cells.x[i], cells.y[i]
+        rate = satellite_division(read(level, Signal.IL6, x, y), within_reach(crowd, x, y, SIGNAL_VOXEL), p)
+        if uniform(now, cells.id[i], Draw.SATELLITE_DIVISION) < chance(rate, now.dt):
+            bear(newborns, Draw.SATELLITE_DIVISION, cells.id[i], Kind.ACTIVATED_SATELLITE, x, y, 0.0, 0.0, 0.0, cells.fibre[i])
+
+
+@jit
+def differentiate(cells: Cells, level: Floats, p: Satellite, now: Now) -> None:
+    """Let activated cells die at death_rate or become myocytes at the hazard of differentiation (writes kind)."""
+    dead = chance(p.death_rate, now.dt)
+    for i in range(cells.kind.size):
+        if cells.kind[i] != Kind.ACTIVATED_SATELLITE:
+            continue
+        if uniform(now, cells.id[i], Draw.SATELLITE_DEATH) < dead:
+            cells.kind[i] = Kind.NONE
+            continue
+        tnf = read(level, Signal.TNF, cells.x[i], cells.y[i])
+        igf1 = read(level, Signal.IGF1, cells.x[i], cells.y[i])
+        if uniform(now, cells.id[i], Draw.SATELLITE_DIFFERENTIATION) < chance(differentiation(tnf, igf1, p.differentiation), now.dt):
+            cells.kind[i] = Kind.MYOCYTE
+
+
+@jit
+def fuse(
+    cells: Cells, fused: Ints, voxels: Voxels, debris: Floats, room: Floats, p: Myocyte, growth: FibreGrowth, now: Now
+) -> None:
+    """Let myocytes fuse into one fibre in reach, chosen by lot among the open or living voxels of fibres with room, or die (writes kind, fused)."""
+    rows, columns = voxels.ground.shape
+    dead = chance(p.death_rate, now.dt)
+    for f in range(fused.size):
+        fused[f] = 0
+    for i in range(cells.kind.size):
+        if cells.kind[i] != Kind.MYOCYTE:
+            continue
+        if uniform(now, cells.id[i], Draw.MYOCYTE_DEATH) < dead:
+            cells.kind[i] = Kind.NONE
+            continue
+        row_from, row_to = neighbours(column(cells.y[i], rows, VOXEL), rows)
+        col_from, col_to = neighbours(column(cells.x[i], columns, VOXEL), columns)
+        best, lowest = NOBODY, 2.0
+        for row in range(row_from, row_to):
+            for col in range(col_from, col_to):
+                ground = voxels.ground[row, col]
+                if ground == Ground.CLEARED or living(ground):
+                    f = voxels.fibre[row, col]
+                    lot = uniform(now, cells.id[i], Draw.MYOCYTE_CHOICE, f % 1024)
+                    if room[f] > 0.0 and lot < lowest:
+                        best, lowest = f, lot
+        if best != NOBODY and uniform(now, cells.id[i], Draw.MYOCYTE_FUSION) < chance(fusion(room[best], debris[best], p, growth), now.dt):
+            cells.kind[i] = Kind.NONE
+            fused[best] += 1
+
+
+@jit
+def secrete_as_satellite(secreted: Longs, taken: Longs, cells: Cells, dilution: float, uptake: Floats, p: Satellite) -> None:
+    """Give off CCL2 while activated, take up HGF (writes secreted, taken)."""
+    for i in range(cells.kind.size):
+        if cells.kind[i] == Kind.ACTIVATED_SATELLITE:
+            secrete(secreted, Signal.CCL2, cells.x[i], cells.y[i], p.ccl2_rate * dilution)
+            take(taken, Signal.HGF, cells.x[i], cells.y[i], uptake[Signal.HGF])

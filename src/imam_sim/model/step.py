@@ -1,0 +1,211 @@
+"""One step of one tissue: the order of events, on one page."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from imam_sim.model import fields as signals
+from imam_sim.model.newborn import Newborns, no_newborns, settle
+from imam_sim.model.params import Parameters
+from imam_sim.model.rules import blood, fibre, fibroblast, injury, macrophage, motion, neutrophil, recruitment, satellite, t_cell, vessel
+from imam_sim.model.space import tally
+from imam_sim.model.state import (
+    SIGNAL_VOXEL,
+    VOXEL,
+    Compartment,
+    Counter,
+    Flags,
+    Ints,
+    Kind,
+    Now,
+    Signal,
+    Tissue,
+    in_use,
+    size,
+)
+
+WALKERS = (  # kind, attractant, its motility
+    (Kind.NEUTROPHIL, Signal.DAMP, "neutrophil"),
+    (Kind.MONOCYTE, Signal.CCL2, "monocyte"),
+    (Kind.MACROPHAGE, Signal.DAMP, "macrophage"),
+    (Kind.CD4, Signal.CCL2, "cd4"),
+    (Kind.ACTIVATED_SATELLITE, Signal.HGF, "satellite"),
+    (Kind.MYOCYTE, Signal.HGF, "myocyte"),
+    (Kind.FIBROBLAST, Signal.TGF_BETA, "fibroblast"),
+    (Kind.MYOFIBROBLAST, Signal.TGF_BETA, "fibroblast"),
+    (Kind.TRACER, -1, "tracer"),
+)
+
+
+def advance(tissue: Tissue, params: Parameters, transport: signals.Transport, now: Now) -> Tissue:
+    """The tissue one step later; the arrays are changed in place, and replaced where cells outgrow them."""
+    near = count(tissue)
+    newborns = no_newborns(4 * tissue.vessels.x.size + 2 * int(tissue.counters[Counter.CELLS]))
+
+    die_and_clear(tissue, near, params, now)
+    regenerate(tissue, params, now)
+    enter(tissue, newborns, params, now)
+    live(tissue, newborns, near, params, now)
+    tissue = settle(tissue, newborns, now)
+    move(tissue, params, now)
+
+    secrete(tissue, params)
+    signals.advance(tissue.fields, transport, now.dt)
+    circulate(tissue, params, now)
+    tissue.counters[Counter.STEP] = now.step + 1
+    return tissue
+
+
+class Near(NamedTuple):
+    """How many cells of a kind stand in each voxel at the start of the step."""
+
+    macrophages: Ints  # per tissue voxel
+    fibroblasts: Ints  # per signal voxel, as the next two
+    satellites: Ints  # activated
+    lineage: Ints  # activated satellite cells and myocytes
+
+
+def count(tissue: Tissue) -> Near:
+    """Count the cells that others react to."""
+    cells, fine, coarse = in_use(tissue), tissue.voxels.ground.shape, tissue.fields.level.shape[1:]
+    near = Near(np.empty(fine, np.int32), *(np.empty(coarse, np.int32) for _ in range(3)))
+    other = np.empty(coarse, np.int32)
+    tally(near.macrophages, cells.kind, cells.x, cells.y, Kind.MACROPHAGE, VOXEL)
+    tally(near.satellites, cells.kind, cells.x, cells.y, Kind.ACTIVATED_SATELLITE, SIGNAL_VOXEL)
+    tally(other, cells.kind, cells.x, cells.y, Kind.MYOCYTE, SIGNAL_VOXEL)
+    np.add(near.satellites, other, out=near.lineage)
+    tally(near.fibroblasts, cells.kind, cells.x, cells.y, Kind.FIBROBLAST, SIGNAL_VOXEL)
+    tally(other, cells.kind, cells.x, cells.y, Kind.MYOFIBROBLAST, SIGNAL_VOXEL)
+    np.add(near.fibroblasts, other, out=near.fibroblasts)
+    return near
+
+
+def die_and_clear(tissue: Tissue, near: Near, params: Parameters, now: Now) -> None:
+    """Fibres are attacked and die; debris and dead neutrophils are eaten."""
+    cells, fibres, voxels, level = in_use(tissue), tissue.fibres, tissue.voxels, tissue.fields.level
+    attacks = np.zeros(fibres.x.size, np.int64)
+    macrophage.attack(attacks, cells, level, voxels.ground, voxels.fibre, params.fibre.injury)
+    died = np.zeros(fibres.x.size, np.bool_)
+    fibre.injure_fibres(died, fibres, voxels, attacks, params.fibre.injury, now)
+    after_death(tissue, died, params.vessel.necrosis_loss, now)
+
+    shape = voxels.ground.shape
+    bites, lost, eaten = np.zeros(shape, np.int64), np.empty(shape), np.zeros(shape, np.int32)
+    ground_before = voxels.ground.copy()
+    macrophage.bite_as_macrophage(bites, cells, level, ground_before, params.macrophage.engulfment)
+    neutrophil.bite_as_neutrophil(bites, cells, ground_before, params.neutrophil)
+    fibre.lose_debris(lost, voxels, bites, voxel_volume(params), params.fibre.cleared_debris, now)
+    neutrophil.remove_corpses(cells, eaten, near.macrophages, params.macrophage.engulfment.corpse_rate, params.neutrophil, now)
+    macrophage.swallow(
+        cells, bites, lost, eaten, near.macrophages, level, ground_before, params.neutrophil.volume, params.macrophage.engulfment
+    )
+
+
+def after_death(tissue: Tissue, died: Flags, vessel_loss: float, now: Now) -> None:
+    """What the death of fibres does to their capillaries and to the count of deaths."""
+    vessel.close_vessels(tissue.vessels, tissue.fibres, died, vessel_loss, now)
+    tissue.counters[Counter.NECROSES] += np.count_nonzero(died)
+
+
+def regenerate(tissue: Tissue, params: Parameters, now: Now) -> None:
+    """Myocytes fuse, fibres grow into open space and mature, alarm fades."""
+    cells, fibres, voxels, level = in_use(tissue), tissue.fibres, tissue.voxels, tissue.fields.level
+    debris, room, igf1 = np.empty((3, fibres.x.size))
+    fused = np.empty(fibres.x.size, np.int32)
+    fibre.survey(debris, room, fibres, voxels)
+    signals.read_all(igf1, level, Signal.IGF1, fibres.x, fibres.y)
+    satellite.fuse(cells, fused, voxels, debris, room, params.myocyte, params.fibre.growth, now)
+    growth, volume = params.fibre.growth, voxel_volume(params)
+    fibre.grow(fibres, voxels, tissue.vessels, fused, debris, room, igf1, params.myocyte.volume, volume, growth, now)
+    fibre.mature(fibres, voxels.ground, growth, now)
+    fibre.calm(fibres, params.fibre, now)
+
+
+def enter(tissue: Tissue, newborns: Newborns, params: Parameters, now: Now) -> None:
+    """Blood cells enter through perfused capillaries, capillaries reopen."""
+    vessels, level = tissue.vessels, tissue.fields.level
+    recruitment.admit_neutrophils(newborns, vessels, level, params.neutrophil, now)
+    recruitment.admit_monocytes(newborns, vessels, level, tissue.blood[Compartment.MONOCYTES], params.monocyte.entry, now)
+    recruitment.admit_cd4(newborns, vessels, recognised(tissue, params), params.cd4, now)
+    tissue.counters[Counter.ENTRIES] += newborns.count[0]
+    vessel.reopen(vessels, level, params.vessel, now)
+
+
+def live(tissue: Tissue, newborns: Newborns, near: Near, params: Parameters, now: Now) -> None:
+    """Every cell ages, reads its surroundings, divides or dies; collagen turns over."""
+    cells, voxels, level = in_use(tissue), tissue.voxels, tissue.fields.level
+    recognition = recognised(tissue, params)
+    inflammatory, repair = params.macrophage.inflammatory_activation, params.macrophage.repair_activation
+    neutrophil.age_neutrophils(cells, params.neutrophil, now)
+    macrophage.activate(cells, level, params.macrophage, now)
+    macrophage.divide_macrophages(newborns, cells, params.macrophage, now)
+    macrophage.kill_macrophages(cells, level, params.macrophage.death, now)
+    macrophage.mature_monocytes(cells, params.monocyte, inflammatory.at_maturation, repair.at_maturation, now)
+    t_cell.turn_over_cd4(newborns, cells, recognition, slab_volume(tissue, params), params.cd4, now)
+    satellite.wake(cells, level, params.satellite.activation, now)
+    satellite.differentiate(cells, level, params.satellite, now)
+    satellite.divide_satellites(newborns, cells, level, near.lineage, params.satellite.division, now)
+    fibroblast.turn_over_fibroblasts(newborns, cells, level, near.fibroblasts, near.satellites, params.fibroblast, now)
+    laid = np.zeros(voxels.ground.shape, np.int64)
+    fibroblast.lay_collagen(laid, cells, voxels.ground, voxel_volume(params), params.collagen)
+    fibroblast.turn_over_collagen(voxels, laid, near.macrophages, params.collagen, params.geometry, now)
+    fibroblast.scar(voxels, level, near.fibroblasts, params.collagen, now)
+
+
+def move(tissue: Tissue, params: Parameters, now: Now) -> None:
+    """Cells walk, then contend for places."""
+    cells, ground, level = in_use(tissue), tissue.voxels.ground, tissue.fields.level
+    motion.set_aside(cells, ground)
+    to_x, to_y = cells.x.copy(), cells.y.copy()
+    for kind, attractant, motility in WALKERS:
+        motion.walk(cells, level, ground, to_x, to_y, kind, attractant, getattr(params.motion, motility), now)
+    standing, best = np.empty(ground.shape, np.int32), np.empty(ground.shape)
+    motion.place(cells, to_x, to_y, ground, standing, best, params.motion.cells_per_voxel, now)
+
+
+def secrete(tissue: Tissue, params: Parameters) -> None:
+    """Everything that secretes or takes up signals does so, each by its rate over the step."""
+    cells, level, secreted, taken = in_use(tissue), tissue.fields.level, tissue.fields.secreted, tissue.fields.taken
+    dilution = signals.dilution(params.geometry.depth)
+    uptake = signals.uptake_rates(params.signal, params.geometry.depth)
+    fibre.secrete_as_fibre(secreted, tissue.fibres, tissue.voxels, params.fibre.secretion)
+    neutrophil.secrete_as_neutrophil(secreted, cells, dilution, params.neutrophil)
+    macrophage.secrete_as_macrophage(secreted, taken, cells, dilution, uptake, params.macrophage)
+    t_cell.secrete_as_cd4(secreted, cells, dilution, params.cd4)
+    satellite.secrete_as_satellite(secreted, taken, cells, dilution, uptake, params.satellite)
+    fibroblast.secrete_as_fibroblast(secreted, taken, cells, level, dilution, uptake, params.fibroblast)
+    vessel.secrete_as_hypoxic(secreted, tissue.vessels, dilution, params.vessel)
+
+
+def circulate(tissue: Tissue, params: Parameters, now: Now) -> None:
+    """The blood follows the muscle."""
+    ccl2 = signals.mean_level(tissue.fields.level, Signal.CCL2)
+    blood.circulate(tissue.blood, tissue.fibres, ccl2, params.fibre.alarm_time, params.blood, now)
+
+
+def injure(tissue: Tissue, params: Parameters, pattern: str, fraction: float, now: Now) -> None:
+    """An injury from outside: kills a fraction of the living fibre area, and with it satellite cells and capillaries, in a pattern."""
+    hit = injury.hit_by_injury(tissue.fibres, pattern, fraction, *size(tissue), now)
+    for f in np.flatnonzero(hit):
+        fibre.necrose(f, tissue.fibres, tissue.voxels.ground, tissue.voxels.debris)
+    satellite.die_with_fibre(in_use(tissue), hit, params.satellite.injury_death, now)
+    after_death(tissue, hit, params.vessel.injury_loss, now)
+
+
+def recognised(tissue: Tissue, params: Parameters) -> float:
+    """Recognition of self-antigen in the draining lymph node, 0-1."""
+    presenting = macrophage.presentation(in_use(tissue), params.macrophage.presentation_load_half)
+    return t_cell.recognition(presenting / slab_volume(tissue, params), params.cd4)
+
+
+def voxel_volume(params: Parameters) -> float:
+    """Volume of a tissue voxel of the slab [um3]."""
+    return VOXEL * VOXEL * params.geometry.depth
+
+
+def slab_volume(tissue: Tissue, params: Parameters) -> float:
+    """Volume of the slab [mm3]."""
+    width, height = size(tissue)
+    return width * height * params.geometry.depth * 1e-9
