@@ -17,6 +17,7 @@ spectrum stays, so no mass comes or goes.
 from __future__ import annotations
 
 from enum import IntEnum
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,8 @@ PI = 3.141592653589793
 ROUND_OFF = 1e-12  # of the highest level: how far below zero round-off may put a level
 FAINT = 1e-60  # ng/mL: a signal that is nowhere above this counts as gone
 UPTAKE_LIMIT = 0.25  # share of all of a signal that uptake may remove within one piece of a step
-OWN_UPTAKE_LIMIT = 0.05  # share of what is in one voxel that its uptake may remove beyond what diffusion brings back, likewise
+OWN_UPTAKE_LIMIT = 0.02  # share of what is in one voxel that its uptake may remove beyond what diffusion brings back, likewise
+ENOUGH_PIECES = 64  # of a step: more are made only to keep levels above zero, not for the sake of accuracy
 MOST_PIECES = 4096
 
 
@@ -345,7 +347,7 @@ def factors(transport: Transport, s: int, pieces: int) -> Factors:
 
 def mass(spectrum: Floats) -> float:
     """The sum of a level over all voxels, read off its spectrum (ny, nx)."""
-    return float(spectrum[0, 0]) * float(spectrum.size) ** 0.5
+    return float(spectrum[0, 0]) * sqrt(spectrum.size)
 
 
 def book(account: Floats, held: float, secreted: float, taken: float, f: Factors) -> None:
@@ -384,7 +386,7 @@ def advance(fields: Fields, transport: Transport, dt: float) -> None:
 def advance_freely(fields: Fields, transport: Transport, s: int, source: Floats, secreted: float) -> float:
     """One step of one signal that nobody takes up; writes its level, spectrum and ledger, and `source`. Returns the highest level."""
     spectrum, f = fields.spectrum[s], factors(transport, s, 1)
-    book(fields.ledger[s], mass(spectrum), secreted, 0.0, f)
+    held = mass(spectrum)
     if secreted > 0.0:
         values = dctn(source, norm="ortho", overwrite_x=True)
         evolve(spectrum, values, f.kept, f.gained)
@@ -395,6 +397,7 @@ def advance_freely(fields: Fields, transport: Transport, s: int, source: Floats,
     lowest, highest = settle(fields.level[s], values)
     if not sound(lowest, highest):
         raise complaint(s, "level [ng/mL]", values)
+    book(fields.ledger[s], held, secreted, 0.0, f)
     return highest
 
 
@@ -408,20 +411,22 @@ def advance_with_uptake(
     pieces = 1
     while pieces <= MOST_PIECES:
         f = factors(transport, s, pieces)
-        if highest_uptake * f.own <= OWN_UPTAKE_LIMIT:
-            highest = take_up(fields, s, source, secreted, uptake, f, pieces)
+        refilled = highest_uptake * f.own <= OWN_UPTAKE_LIMIT
+        if refilled or pieces >= ENOUGH_PIECES:
+            highest = take_up(fields, s, source, secreted, uptake, f, pieces, refilled)
             if highest >= 0.0:
                 return highest
         pieces *= 2
     raise complaint(s, f"uptake [-1/h], which {MOST_PIECES} pieces of a step cannot follow,", -uptake)
 
 
-def take_up(fields: Fields, s: int, source: Floats, secreted: float, uptake: Floats, f: Factors, pieces: int) -> float:
+def take_up(fields: Fields, s: int, source: Floats, secreted: float, uptake: Floats, f: Factors, pieces: int, refilled: bool) -> float:
     """Try a step of one signal in so many pieces; writes its level, spectrum and ledger.
 
     Returns the highest level; or -1, and nothing is written, where a piece is not mild: uptake would remove too large a share of the
     signal, or put a level below zero. Uptake is first taken at the level before the piece, voxel by voxel; what it misses because the
-    level changes meanwhile is taken from all voxels in proportion to their level.
+    level changes meanwhile is taken from all voxels in proportion to their level, if every voxel is `refilled` by diffusion as it empties;
+    if not, a voxel empties alone and gives all that it had.
     """
     spectrum, level = fields.spectrum[s].copy(), fields.level[s].copy()
     end, net = np.empty_like(level), np.empty_like(level)
@@ -438,7 +443,7 @@ def take_up(fields: Fields, s: int, source: Floats, secreted: float, uptake: Flo
             raise complaint(s, "level [ng/mL]", values)
         if not sound(lowest, highest) or taken * f.dt > UPTAKE_LIMIT * f.retardation * held:
             return -1.0
-        missed = uptake_missed(uptake, level, end)
+        missed = uptake_missed(uptake, level, end) if refilled else 0.0
         share = f.gained[0, 0] * missed / mass(spectrum)
         if not abs(share) <= UPTAKE_LIMIT:
             return -1.0

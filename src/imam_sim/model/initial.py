@@ -7,7 +7,7 @@ arithmetic on the voxel grid, so the same seed gives the same bytes everywhere.
 
 from __future__ import annotations
 
-from math import floor, isfinite
+from math import floor, isfinite, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +44,7 @@ from imam_sim.model.state import (
 
 FASCICLE_MOVES = 4  # few centroid moves leave fascicles of unequal size
 FIBRE_MOVES = 30  # centroid moves on the coarse raster
-FIBRE_TRIMS = 3  # rounds on the fine raster in which only the weights change
+FIBRE_TRIMS = 4  # rounds on the fine raster in which only the weights change
 FIBRE_CORRECTIONS = 2  # times that the areas aimed at are corrected by the areas reached
 COARSE = 2  # the coarse raster takes every second voxel
 HEXAGON_RESPONSE = 1.7320508075688772  # d area / d weight of a cell among hexagons of one size
@@ -137,15 +137,13 @@ def _lay_out(geometry: Geometry, ny: int, nx: int, now: Now) -> Layout:
     fascicle = _divide_into_fascicles(geometry, ny, nx, n_fascia, now)
     region = np.where(fascicle == NOBODY, np.int8(Region.PERIMYSIUM), np.int8(Region.FASCICLE)).astype(np.int8)
     region[:n_fascia] = Region.FASCIA
-    room = np.bincount(fascicle[fascicle != NOBODY]) * (VOXEL * VOXEL)
-    diameter = geometry.fibre_area**0.5
+    room: Floats = np.bincount(fascicle[fascicle != NOBODY]).astype(np.float64) * (VOXEL * VOXEL)
     gap = GAP_LAW * geometry.endomysium_width
-    fibre, n_fibres = _divide_into_fibres(geometry, fascicle, room, gap, now)
+    fibre, n_fibres = _divide_into_fibres(geometry, fascicle, room, gap, 0, now)
     if n_fibres > 0:
         living = np.count_nonzero(fibre != NOBODY) * VOXEL * VOXEL
-        gap = (float(room.sum()) / n_fibres) ** 0.5 - (living / n_fibres) ** 0.5
-        gap = min(max(gap, 0.0), diameter)
-        fibre, n_fibres = _divide_into_fibres(geometry, fascicle, room, gap, now)
+        gap = sqrt(float(room.sum()) / n_fibres) - sqrt(living / n_fibres)
+        fibre, n_fibres = _divide_into_fibres(geometry, fascicle, room, gap, FIBRE_CORRECTIONS, now)
     if n_fibres == 0:
         raise ValueError(f"width, height: got {nx * VOXEL:g} x {ny * VOXEL:g} um, must be large enough for one fibre below the fascia")
     return Layout(fibre, region, n_fibres)
@@ -158,7 +156,7 @@ def _divide_into_fascicles(geometry: Geometry, ny: int, nx: int, n_fascia: int, 
     area = (ny - n_fascia) * nx * VOXEL * VOXEL
     n_fascicles = max(1, floor(area / geometry.fascicle_area + 0.5))
     seeds = scatter_fascicles(n_fascicles, n_fascia * VOXEL, ny * VOXEL, nx * VOXEL, now)
-    edge = BIN * (area / n_fascicles) ** 0.5
+    edge = BIN * sqrt(area / n_fascicles)
     settle(seeds, below, np.zeros(n_fascicles), edge, COARSE, FASCICLE_MOVES, True, 0.0)
     label = np.full((ny, nx), NOBODY, np.int32)
     cut = divide(label, below, seeds, edge, geometry.perimysium_width / 2.0)
@@ -170,10 +168,13 @@ def _divide_into_fascicles(geometry: Geometry, ny: int, nx: int, n_fascia: int, 
     return label
 
 
-def _divide_into_fibres(geometry: Geometry, fascicle: Ints, room: Floats, gap: float, now: Now) -> tuple[Ints, int]:
-    """(ny, nx) number of the fibre of each voxel and how many fibres there are, if each costs `gap` um of diameter around itself."""
-    cell = (geometry.fibre_area**0.5 + gap) ** 2
-    n_in_fascicle = np.maximum(1, np.floor(room / cell + 0.5).astype(np.int64))
+def _divide_into_fibres(geometry: Geometry, fascicle: Ints, room: Floats, gap: float, corrections: int, now: Now) -> tuple[Ints, int]:
+    """(ny, nx) number of the fibre of each voxel and how many fibres there are, if each costs `gap` um of diameter around itself.
+
+    The areas aimed at are corrected by the areas reached so many times.
+    """
+    pitch = sqrt(geometry.fibre_area) + gap
+    n_in_fascicle = np.maximum(1, np.floor(room / (pitch * pitch) + 0.5).astype(np.int64))
     n_fibres = int(n_in_fascicle.sum())
     group = np.repeat(np.arange(room.size, dtype=np.int32), n_in_fascicle)
     members = np.argsort(fascicle, axis=None, kind="stable")[np.count_nonzero(fascicle == NOBODY) :]
@@ -182,9 +183,9 @@ def _divide_into_fibres(geometry: Geometry, fascicle: Ints, room: Floats, gap: f
     wanted = draw_areas(n_fibres, geometry.fibre_area, geometry.fibre_area_variation, now)
     target = (np.sqrt(wanted) + gap) ** 2
     target *= (room / np.bincount(group, weights=target))[group]
-    edge = BIN * cell**0.5
+    edge = BIN * pitch
     settle(seeds, fascicle, target, edge, COARSE, FIBRE_MOVES, True, DAMPING / HEXAGON_RESPONSE)
-    for _ in range(FIBRE_CORRECTIONS):
+    for _ in range(corrections):
         settle(seeds, fascicle, target, edge, 1, FIBRE_TRIMS, False, DAMPING / HEXAGON_RESPONSE)
         label = _carve(geometry, fascicle, seeds, edge)
         # What a gap costs depends on the shape: give each fibre what it lacks of its share of the living area of the fascicle.
@@ -462,7 +463,7 @@ def _make_fibres(layout: Layout, geometry: Geometry) -> Fibres:
         territory=territory,
         state=np.full(n, FibreState.INTACT, np.int8),
         living=territory.copy(),
-        volume=territory * (VOXEL * VOXEL * geometry.depth),
+        volume=territory.astype(np.float64) * (VOXEL * VOXEL * geometry.depth),
         alarm=np.zeros(n),
         central_nuclei=np.zeros(n, np.bool_),
         first_voxel=np.concatenate(([0], np.cumsum(territory))).astype(np.int64),
@@ -661,11 +662,16 @@ def _make_cells(params: Parameters, layout: Layout, first_rim: Longs, rim: Longs
 
 def _empty_cells(capacity: int) -> Cells:
     """Free places only."""
-    numbers = [np.zeros(capacity) for _ in range(7)]
     return Cells(
-        np.zeros(capacity, np.int64),
-        np.full(capacity, Kind.NONE, np.int8),
-        *numbers,
+        id=np.zeros(capacity, np.int64),
+        kind=np.full(capacity, Kind.NONE, np.int8),
+        x=np.zeros(capacity),
+        y=np.zeros(capacity),
+        ux=np.zeros(capacity),
+        uy=np.zeros(capacity),
+        inflammatory=np.zeros(capacity),
+        repair=np.zeros(capacity),
+        load=np.zeros(capacity),
         fibre=np.full(capacity, NOBODY, np.int32),
         resident=np.zeros(capacity, np.bool_),
     )

@@ -23,12 +23,11 @@ from platformdirs import user_cache_path
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
-def fingerprint() -> str:
-    """Sixteen hexadecimal digits that change with any kernel source, numba or Python version."""
+def fingerprint(folder: Path = Path(__file__).parent) -> str:
+    """Sixteen hexadecimal digits that change with any kernel source in the folder, with numba's version and with Python's."""
     digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:3]}".encode())
-    here = Path(__file__).parent
-    for source in sorted(here.rglob("*.py")):
-        digest.update(source.relative_to(here).as_posix().encode())
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(source.relative_to(folder).as_posix().encode())
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -14,7 +14,7 @@ from imam_sim.model.state import NOBODY, Bytes, Cells, Counter, Floats, Ints, Ki
 class Newborns(NamedTuple):
     """Cells of this step, one place each; `count[0]` places are taken."""
 
-    count: Longs  # (1,)
+    count: Longs  # type: ignore[assignment]  # (1,); shadows tuple.count
     decision: Longs  # Draw that made it
     source: Longs  # id of the mother, or index of the capillary; one newborn per decision and source
     kind: Bytes
@@ -29,7 +29,8 @@ class Newborns(NamedTuple):
 def no_newborns(room: int) -> Newborns:
     """Empty places for `room` newborns."""
     longs, floats = np.zeros((2, room), np.int64), np.zeros((5, room))
-    return Newborns(np.zeros(1, np.int64), *longs, np.zeros(room, np.int8), *floats, np.full(room, NOBODY, np.int32))
+    columns = (np.zeros(1, np.int64), *longs, np.zeros(room, np.int8), *floats, np.full(room, NOBODY, np.int32))
+    return Newborns._make(columns)
 
 
 @jit
@@ -63,7 +64,12 @@ def compact(cells: Cells) -> int:
     for i in range(cells.kind.size):
         if cells.kind[i] != Kind.NONE:
             if n != i:
-                cells.id[n], cells.kind[n], cells.fibre[n], cells.resident[n] = cells.id[i], cells.kind[i], cells.fibre[i], cells.resident[i]
+                cells.id[n], cells.kind[n], cells.fibre[n], cells.resident[n] = (
+                    cells.id[i],
+                    cells.kind[i],
+                    cells.fibre[i],
+                    cells.resident[i],
+                )
                 cells.x[n], cells.y[n], cells.ux[n], cells.uy[n] = cells.x[i], cells.y[i], cells.ux[i], cells.uy[i]
                 cells.inflammatory[n], cells.repair[n], cells.load[n] = cells.inflammatory[i], cells.repair[i], cells.load[i]
             n += 1
@@ -90,7 +96,7 @@ def settle(tissue: Tissue, newborns: Newborns, now: Now) -> Tissue:
     order = np.lexsort((newborns.source[: newborns.count[0]], newborns.decision[: newborns.count[0]]))
     end = n + order.size
     cells = tissue.cells
-    if end > cells.id.size:
+    while end > cells.id.size:
         cells = Cells(*(np.concatenate([column, np.zeros_like(column)]) for column in cells))
         cells.fibre[tissue.cells.id.size :] = NOBODY
         tissue = tissue._replace(cells=cells)

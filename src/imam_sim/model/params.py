@@ -141,6 +141,9 @@ class FibreSecretion(NamedTuple):
         float, Quantity("ng/mL/h", 0.0, 1000.0, "HGF set free from the matrix at death", Assumed("satellite cells must wake within a day"))
     ] = 3.0
     hgf_necrotic: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "HGF set free around debris", Assumed("as above"))] = 1.0
+    hgf_open: Annotated[
+        float, Quantity("ng/mL/h", 0.0, 1000.0, "HGF of tubes that are cleared and not refilled", Assumed("keeps satellite cells awake"))
+    ] = 0.3
     ccl2_open: Annotated[
         float, Quantity("ng/mL/h", 0.0, 1000.0, "CCL2 of tubes that are cleared and not refilled", Fitted("wellmixed"))
     ] = 0.3
@@ -156,7 +159,7 @@ class FibreInjury(NamedTuple):
         Quantity(
             "1/h", 0.0, 10.0, "death per fully inflammatory, fully armed macrophage whose whole reach is that fibre", Fitted("wellmixed")
         ),
-    ] = 0.045
+    ] = 0.015
     unarmed_share: Annotated[float, Quantity("1", 0.0, 1.0, "share of that which needs no interferon-gamma", Fitted("wellmixed"))] = 0.0156
     ifn_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interferon-gamma that arms half", Fitted("wellmixed"))] = 1.0
     il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 that halves the attack", Fitted("wellmixed"))] = 4.4
@@ -200,7 +203,7 @@ class Neutrophil(NamedTuple):
     """Neutrophils."""
 
     entry_rate: Annotated[float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full interleukin-1", Fitted("wellmixed"))] = (
-        0.33
+        0.2
     )
     il1_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interleukin-1 of half entry", Fitted("wellmixed"))] = 0.22
     lifetime: Annotated[float, Quantity("h", 0.5, 100.0, "mean time to apoptosis in tissue", Measured("alghazawi2025"))] = 8.3
@@ -210,8 +213,8 @@ class Neutrophil(NamedTuple):
         float, Quantity("um3", 10.0, 5000.0, "volume of an apoptotic cell, as load for who eats it", Measured("tingbeall1993"))
     ] = 300.0
     tnf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("wellmixed"))] = 4.7e-05
-    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("wellmixed"))] = 0.00055
-    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Assumed("smaller than that of dying fibres"))] = 2e-05
+    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("wellmixed"))] = 0.0001
+    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Assumed("smaller than that of dying fibres"))] = 1e-06
 
 
 class MonocyteEntry(NamedTuple):
@@ -219,7 +222,7 @@ class MonocyteEntry(NamedTuple):
 
     stimulated_rate: Annotated[
         float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full ligand and normal blood count", Fitted("wellmixed"))
-    ] = 0.026
+    ] = 0.04
     basal_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary without any signal", Fitted("wellmixed"))] = (
         0.0027
     )
@@ -243,7 +246,7 @@ class InflammatoryActivation(NamedTuple):
 
     at_maturation: Annotated[
         float, Quantity("1", 0.0, 1.0, "level of a monocyte that has just become a macrophage", Assumed("wellmixed"))
-    ] = 0.345
+    ] = 0.2
     time: Annotated[float, Quantity("h", 0.1, 100.0, "time constant of the level", Fitted("wellmixed"))] = 5.1
     damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "danger signal of unit drive", Fitted("wellmixed"))] = 7.9
     tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "TNF-alpha of unit drive", Fitted("wellmixed"))] = 5.2
@@ -277,7 +280,7 @@ class Engulfment(NamedTuple):
     ] = 2000.0
     inflammatory_share: Annotated[
         float, Quantity("1", 0.0, 1.0, "rate of a purely inflammatory macrophage relative to that", Fitted("wellmixed"))
-    ] = 0.21
+    ] = 0.35
     il10_gain: Annotated[float, Quantity("1", 0.0, 100.0, "gain of the rate at saturating IL-10", Fitted("wellmixed"))] = 2.0
     il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 of half of that", Fitted("wellmixed"))] = 1.0
     corpse_rate: Annotated[
@@ -290,8 +293,8 @@ class MacrophageSecretion(NamedTuple):
     """Secretion of one macrophage; x a: at full inflammatory level, x r: at full repair level."""
 
     tnf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TNF-alpha, x a", Fitted("wellmixed"))] = 0.00044
-    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2, x a", Fitted("wellmixed"))] = 0.0002
-    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IL-1beta, x a", Assumed("small beside dying fibres"))] = 2e-05
+    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2, x a", Fitted("wellmixed"))] = 0.0001
+    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IL-1beta, x a", Assumed("small beside dying fibres"))] = 2e-06
     il6_rate: Annotated[
         float, Quantity("pg/h", 0.0, 1.0, "IL-6, whatever the levels", Assumed("stands for the macrophage mitogens of satellite cells"))
     ] = 0.001
@@ -340,16 +343,16 @@ class Cd4(NamedTuple):
     ] = 0.95
     entry_rate: Annotated[
         float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary at full presentation without tolerance", Fitted("wellmixed"))
-    ] = 0.00035
+    ] = 0.002
     presentation_half: Annotated[
         float, Quantity("cells/mm3", 1.0, 1000000.0, "presenting macrophages of half effect", Fitted("wellmixed"))
-    ] = 4000.0
+    ] = 2000.0
     division_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at full presentation without tolerance", Fitted("wellmixed"))] = (
         0.0262
     )
     density_max: Annotated[float, Quantity("cells/mm3", 1.0, 1000000.0, "density at which division stops", Assumed("wellmixed"))] = 1500.0
     lifetime: Annotated[float, Quantity("h", 1.0, 10000.0, "mean time in tissue", Fitted("wellmixed"))] = 163.0
-    ifn_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of interferon-gamma", Fitted("wellmixed"))] = 0.0086
+    ifn_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of interferon-gamma", Fitted("wellmixed"))] = 0.002
     il10_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-10", Assumed("wellmixed"))] = 0.00027
     il4_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-4", Assumed("a Th2 share of a tenth"))] = 3e-05
 
@@ -367,7 +370,7 @@ class SatelliteDivision(NamedTuple):
     """Division of activated satellite cells."""
 
     rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at saturating IL-6 with room", Fitted("wellmixed"))] = 0.0688
-    il6_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "IL-6 of half effect (Hill coefficient 2)", Fitted("wellmixed"))] = 4.6
+    il6_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "IL-6 of half effect (Hill coefficient 2)", Fitted("wellmixed"))] = 3.5
     crowding: Annotated[
         float, Quantity("1", 1.0, 1000.0, "cells of the lineage within reach at which division stops", Assumed("contact inhibition"))
     ] = 6.0
@@ -399,10 +402,10 @@ class Myocyte(NamedTuple):
     """Myocytes."""
 
     fusion_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "fusion in contact with open territory", Fitted("wellmixed"))] = 0.085
-    room_half: Annotated[
-        float, Quantity("1", 1e-6, 1.0, "open share of the territory at which fusion is halved", Fitted("wellmixed"))
-    ] = 0.05
-    death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of cells that do not fuse", Assumed("wellmixed"))] = 0.0054
+    room_half: Annotated[float, Quantity("1", 1e-6, 1.0, "open share of the territory at which fusion is halved", Fitted("wellmixed"))] = (
+        0.05
+    )
+    death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of cells that do not fuse", Assumed("wellmixed"))] = 0.02
     volume: Annotated[
         float,
         Quantity("um3", 100.0, 1000000.0, "fibre volume that one fused nucleus brings (myonuclear domain)", Measured("alghazawi2025")),
@@ -437,7 +440,7 @@ class Fibroblast(NamedTuple):
     deactivation_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "myofibroblast to fibroblast", Assumed("about a week"))] = 0.006
     tgf_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TGF-beta", Fitted("wellmixed"))] = 0.00019
     mcsf_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "M-CSF", Assumed("about 1 ng/mL at rest"))] = 0.0001
-    ccl2_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2 at saturating danger signal", Fitted("wellmixed"))] = 4e-05
+    ccl2_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2 at saturating danger signal", Fitted("wellmixed"))] = 0.00012
     damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "danger signal of half of that", Assumed("wellmixed"))] = 10.0
 
 
@@ -576,9 +579,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "geometry.perimysium_width": Preset(15.0, Assumed("thinner than in man")),
         "geometry.fascia_width": Preset(30.0, Assumed("thinner than in man")),
         "geometry.satellites_per_fibre": Preset(0.11, Measured("alghazawi2025")),
-        "neutrophil.entry_rate": Preset(0.15, Fitted("wellmixed")),
-        "monocyte.entry.stimulated_rate": Preset(0.012, Fitted("wellmixed")),
+        "neutrophil.entry_rate": Preset(0.1, Fitted("wellmixed")),
+        "monocyte.entry.stimulated_rate": Preset(0.02, Fitted("wellmixed")),
         "monocyte.entry.basal_rate": Preset(0.0012, Fitted("wellmixed")),
-        "cd4.entry_rate": Preset(1.6e-4, Fitted("wellmixed")),
+        "cd4.entry_rate": Preset(1e-3, Fitted("wellmixed")),
     },
 }

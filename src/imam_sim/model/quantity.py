@@ -69,7 +69,7 @@ def declared(record: tuple) -> dict[str, Parameter]:
 
 
 def _walk(record: Any, prefix: str) -> Iterator[Parameter]:
-    for name, hint in _hints(type(record)).items():
+    for name, hint in _hints(type(record)).items():  # type: ignore[arg-type]
         value = getattr(record, name)
         if get_origin(hint) is Annotated:
             quantity = next(label for label in get_args(hint) if isinstance(label, Quantity))

@@ -74,7 +74,9 @@ class Draw(IntEnum):
 
 
 @jit
-def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
+def philox(
+    c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Ten rounds of Philox4x32 on a 128-bit counter under a 64-bit key; all words 32 bits wide, carried in uint64 [salmon2011]."""
     for _ in range(10):
         p0 = MULTIPLIER_0 * c0
@@ -86,7 +88,7 @@ def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, i
 
 
 @jit
-def words(now: Now, id: int, draw: int, attempt: int) -> tuple[int, int, int, int]:
+def words(now: Now, id: int, draw: int, attempt: int) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """The four random 32-bit words of one decision. `attempt` tells apart repeated decisions of one kind within one step."""
     who = np.uint64(id)
     what = np.uint64(draw) | (np.uint64(attempt) << np.uint64(16))
@@ -95,7 +97,7 @@ def words(now: Now, id: int, draw: int, attempt: int) -> tuple[int, int, int, in
 
 
 @jit
-def unit(high: int, low: int) -> float:
+def unit(high: np.uint64, low: np.uint64) -> float:
     """A multiple of 2^-53 in [0, 1) from the top bits of two words."""
     return (float(high >> CUT_5) * TOP + float(low >> CUT_6)) * UNIT
 
@@ -119,7 +121,7 @@ def direction(now: Now, id: int, draw: int, attempt: int = 0) -> tuple[float, fl
     """A random unit vector, by rejection from the square so that no library cosine is needed.
 
     The tries of one call are told apart in the upper bits of `attempt`, which must stay below 2^10. Sixteen tries miss the disc once in
-    5e10 calls; then the vector is (1, 0).
+    2e9 calls; then the vector is (1, 0).
     """
     for k in range(16):
         a, b = uniform_pair(now, id, draw, attempt + (k << 10))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,17 +202,18 @@ def bytes_needed(width: float, height: float) -> int:
 def in_use(tissue: Tissue) -> Cells:
     """Views of the cells that exist, without the free places."""
     n = int(tissue.counters[Counter.CELLS])
-    return Cells(*(column[:n] for column in tissue.cells))
+    return Cells._make(column[:n] for column in tissue.cells)
 
 
 def copy(tissue: Tissue) -> Tissue:
     """A tissue that shares no memory with this one."""
-    return Tissue(*(part.copy() if isinstance(part, np.ndarray) else type(part)(*(a.copy() for a in part)) for part in tissue))
+    return Tissue._make(part.copy() if isinstance(part, np.ndarray) else type(part)._make(a.copy() for a in part) for part in tissue)
 
 
 def arrays(tissue: Tissue) -> dict[str, np.ndarray]:
     """Every array by its dotted name (`cells.x`, `blood`), the very arrays, not copies."""
     named: dict[str, np.ndarray] = {}
+    part: Any
     for name, part in zip(Tissue._fields, tissue, strict=True):
         if isinstance(part, np.ndarray):
             named[name] = part
@@ -223,10 +224,8 @@ def arrays(tissue: Tissue) -> dict[str, np.ndarray]:
 
 def from_arrays(named: dict[str, np.ndarray]) -> Tissue:
     """The inverse of `arrays`; KeyError where one is missing."""
-    parts: dict[str, type] = {"cells": Cells, "fibres": Fibres, "vessels": Vessels, "voxels": Voxels, "fields": Fields}
-    return Tissue(
-        *(
-            parts[name](*(named[f"{name}.{column}"] for column in parts[name]._fields)) if name in parts else named[name]  # type: ignore[attr-defined]
-            for name in Tissue._fields
-        )
+    parts: dict[str, Any] = {"cells": Cells, "fibres": Fibres, "vessels": Vessels, "voxels": Voxels, "fields": Fields}
+    return Tissue._make(
+        parts[name]._make(named[f"{name}.{column}"] for column in parts[name]._fields) if name in parts else named[name]
+        for name in Tissue._fields
     )

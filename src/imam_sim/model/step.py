@@ -64,7 +64,7 @@ class Near(NamedTuple):
     macrophages: Ints  # per tissue voxel
     fibroblasts: Ints  # per signal voxel, as the next two
     satellites: Ints  # activated
-    lineage: Ints  # activated satellite cells and myocytes
+    lineage: Ints  # quiescent and activated satellite cells and myocytes
 
 
 def count(tissue: Tissue) -> Near:
@@ -72,12 +72,14 @@ def count(tissue: Tissue) -> Near:
     cells, fine, coarse = in_use(tissue), tissue.voxels.ground.shape, tissue.fields.level.shape[1:]
     near = Near(np.empty(fine, np.int32), *(np.empty(coarse, np.int32) for _ in range(3)))
     other = np.empty(coarse, np.int32)
-    tally(near.macrophages, cells.kind, cells.x, cells.y, Kind.MACROPHAGE, VOXEL)
-    tally(near.satellites, cells.kind, cells.x, cells.y, Kind.ACTIVATED_SATELLITE, SIGNAL_VOXEL)
-    tally(other, cells.kind, cells.x, cells.y, Kind.MYOCYTE, SIGNAL_VOXEL)
+    tally(near.macrophages, cells.kind, cells.x, cells.y, int(Kind.MACROPHAGE), VOXEL)
+    tally(near.satellites, cells.kind, cells.x, cells.y, int(Kind.ACTIVATED_SATELLITE), SIGNAL_VOXEL)
+    tally(other, cells.kind, cells.x, cells.y, int(Kind.MYOCYTE), SIGNAL_VOXEL)
     np.add(near.satellites, other, out=near.lineage)
-    tally(near.fibroblasts, cells.kind, cells.x, cells.y, Kind.FIBROBLAST, SIGNAL_VOXEL)
-    tally(other, cells.kind, cells.x, cells.y, Kind.MYOFIBROBLAST, SIGNAL_VOXEL)
+    tally(other, cells.kind, cells.x, cells.y, int(Kind.QUIESCENT_SATELLITE), SIGNAL_VOXEL)
+    np.add(near.lineage, other, out=near.lineage)
+    tally(near.fibroblasts, cells.kind, cells.x, cells.y, int(Kind.FIBROBLAST), SIGNAL_VOXEL)
+    tally(other, cells.kind, cells.x, cells.y, int(Kind.MYOFIBROBLAST), SIGNAL_VOXEL)
     np.add(near.fibroblasts, other, out=near.fibroblasts)
     return near
 
@@ -160,7 +162,7 @@ def move(tissue: Tissue, params: Parameters, now: Now) -> None:
     motion.set_aside(cells, ground)
     to_x, to_y = cells.x.copy(), cells.y.copy()
     for kind, attractant, motility in WALKERS:
-        motion.walk(cells, level, ground, to_x, to_y, kind, attractant, getattr(params.motion, motility), now)
+        motion.walk(cells, level, ground, to_x, to_y, int(kind), int(attractant), getattr(params.motion, motility), now)
     standing, best = np.empty(ground.shape, np.int32), np.empty(ground.shape)
     motion.place(cells, to_x, to_y, ground, standing, best, params.motion.cells_per_voxel, now)
 

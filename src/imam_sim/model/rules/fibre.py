@@ -190,7 +190,7 @@ def calm(fibres: Fibres, p: Fibre, now: Now) -> None:
 
 @jit
 def secrete_as_fibre(secreted: Longs, fibres: Fibres, voxels: Voxels, p: FibreSecretion) -> None:
-    """Danger signals, IL-1 and HGF from debris, more while it is fresh; CCL2 from open tubes; IGF-1 from living fibre (writes secreted)."""
+    """Danger signals, IL-1 and HGF from debris, more while it is fresh; CCL2 and HGF from open tubes; IGF-1 from living fibre (writes secreted)."""
     rows, columns = voxels.ground.shape
     for row in range(rows):
         for col in range(columns):
@@ -208,4 +208,4 @@ def secrete_as_fibre(secreted: Longs, fibres: Fibres, voxels: Voxels, p: FibreSe
                 secrete_voxel(secreted, Signal.HGF, r, c, dead * (p.hgf_necrotic + p.hgf_fresh * fresh))
             elif ground == Ground.CLEARED:
                 secrete_voxel(secreted, Signal.CCL2, r, c, p.ccl2_open * VOXEL_SHARE)
-
+                secrete_voxel(secreted, Signal.HGF, r, c, p.hgf_open * VOXEL_SHARE)

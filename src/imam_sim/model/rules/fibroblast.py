@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from imam_sim.model.fields import QUANTUM, read, secrete, take
 from imam_sim.model.jit import jit
-from imam_sim.model.maths import chance, hill, relax, steep_block, steep_hill
+from imam_sim.model.maths import chance, exp, hill, steep_block, steep_hill
 from imam_sim.model.newborn import Newborns, bear
 from imam_sim.model.params import Collagen, Fibroblast, Geometry
 from imam_sim.model.rng import Draw, uniform
 from imam_sim.model.space import column, neighbours, within_reach
 from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Bytes, Cells, Floats, Ground, Ints, Kind, Longs, Now, Region, Signal, Voxels
+
+MOST_IN_REACH = 64  # macrophages in reach of a voxel beyond which collagen is lost no faster
 
 
 @jit
@@ -44,9 +48,7 @@ def scar_hazard(tgf: float, fibroblasts: float, p: Collagen) -> float:
 
 
 @jit
-def turn_over_fibroblasts(
-    newborns: Newborns, cells: Cells, level: Floats, crowd: Ints, satellites: Ints, p: Fibroblast, now: Now
-) -> None:
+def turn_over_fibroblasts(newborns: Newborns, cells: Cells, level: Floats, crowd: Ints, satellites: Ints, p: Fibroblast, now: Now) -> None:
     """Activate, calm, divide and lose fibroblasts (writes kind, newborns); crowd and satellites are counted per signal voxel."""
     calmed = chance(p.deactivation_rate, now.dt)
     for i in range(cells.kind.size):
@@ -100,20 +102,28 @@ def turn_over_collagen(voxels: Voxels, laid: Longs, macrophages: Ints, p: Collag
     Law: dC/dt = turnover_rate C_rest + laid - loss C, solved exactly over the step; C_rest is the healthy level of the region.
     """
     rows, columns = voxels.ground.shape
+    kept = np.empty(MOST_IN_REACH)
+    for n in range(MOST_IN_REACH):
+        kept[n] = exp(-now.dt * collagen_loss(n, p))
     for row in range(rows):
         for col in range(columns):
             ground = voxels.ground[row, col]
             if ground != Ground.CONNECTIVE and ground != Ground.SCAR:
                 continue
-            near = 0
             row_from, row_to = neighbours(row, rows)
             col_from, col_to = neighbours(col, columns)
+            near = 0
             for r in range(row_from, row_to):
                 for c in range(col_from, col_to):
                     near += macrophages[r, c]
+            near = min(near, MOST_IN_REACH - 1)
             made = p.turnover_rate * rest_collagen(voxels.region[row, col], geometry) + laid[row, col] * QUANTUM
             loss = collagen_loss(near, p)
-            voxels.collagen[row, col] = relax(voxels.collagen[row, col], made / loss, 1.0 / loss, now.dt)
+            if loss == 0.0:
+                voxels.collagen[row, col] += made * now.dt
+                continue
+            target = made / loss
+            voxels.collagen[row, col] = target + (voxels.collagen[row, col] - target) * kept[near]
 
 
 @jit
@@ -131,25 +141,29 @@ def scar(voxels: Voxels, level: Floats, fibroblasts: Ints, p: Collagen, now: Now
     """Close open voxels with scar and reopen scar (writes ground, collagen); fibroblasts are counted per signal voxel."""
     rows, columns = voxels.ground.shape
     reopened = chance(p.scar_loss_rate, now.dt)
+    likeliest = chance(p.scar_rate, now.dt)  # no voxel closes faster, so most need no look around
     for row in range(rows):
         for col in range(columns):
             ground = voxels.ground[row, col]
             v = row * columns + col
             if ground == Ground.CLEARED:
+                lot = uniform(now, v, Draw.FIBRE_SCAR)
+                if lot >= likeliest:
+                    continue
                 x, y = (col + 0.5) * VOXEL, (row + 0.5) * VOXEL
                 near = within_reach(fibroblasts, x, y, SIGNAL_VOXEL)
-                if near > 0:
-                    rate = scar_hazard(read(level, Signal.TGF_BETA, x, y), near, p)
-                    if uniform(now, v, Draw.FIBRE_SCAR) < chance(rate, now.dt):
-                        voxels.ground[row, col] = Ground.SCAR
-                        voxels.collagen[row, col] = p.scar_collagen
+                if lot < chance(scar_hazard(read(level, Signal.TGF_BETA, x, y), near, p), now.dt):
+                    voxels.ground[row, col] = Ground.SCAR
+                    voxels.collagen[row, col] = p.scar_collagen
             elif ground == Ground.SCAR and uniform(now, v, Draw.FIBRE_SCAR) < reopened:
                 voxels.ground[row, col] = Ground.CLEARED
                 voxels.collagen[row, col] = 0.0
 
 
 @jit
-def secrete_as_fibroblast(secreted: Longs, taken: Longs, cells: Cells, level: Floats, dilution: float, uptake: Floats, p: Fibroblast) -> None:
+def secrete_as_fibroblast(
+    secreted: Longs, taken: Longs, cells: Cells, level: Floats, dilution: float, uptake: Floats, p: Fibroblast
+) -> None:
     """Give off TGF-beta and M-CSF, CCL2 where danger signals are, and take up TGF-beta (writes secreted, taken)."""
     for i in range(cells.kind.size):
         if cells.kind[i] == Kind.FIBROBLAST or cells.kind[i] == Kind.MYOFIBROBLAST:

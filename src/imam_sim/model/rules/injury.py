@@ -39,5 +39,3 @@ def _remoteness(fibres: Fibres, pattern: str, width: float, height: float, now: 
     distances = (fibres.x[:, None] - foci[:, 0]) ** 2 + (fibres.y[:, None] - foci[:, 1]) ** 2
     nearest: Floats = distances.min(axis=1)
     return nearest
-
-

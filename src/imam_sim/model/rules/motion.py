@@ -13,10 +13,10 @@ import numpy as np
 from imam_sim.model.fields import gradient, read
 from imam_sim.model.jit import jit
 from imam_sim.model.maths import chance, hill
-from imam_sim.model.params import Motility, Motion
+from imam_sim.model.params import Motility
 from imam_sim.model.rng import Draw, direction, uniform, uniform_pair
 from imam_sim.model.space import column, ground_at, living
-from imam_sim.model.state import VOXEL, Bytes, Cells, Floats, Ints, Kind, Now, Signal
+from imam_sim.model.state import VOXEL, Bytes, Cells, Floats, Ints, Kind, Now
 
 CELL_LENGTH = 10.0  # um, over which a cell compares the two sides of itself
 STRIDE = 2.5  # um, the longest move between two looks at the ground
@@ -91,13 +91,6 @@ def walk(cells: Cells, level: Floats, ground: Bytes, to_x: Floats, to_y: Floats,
 
 
 @jit
-def stay(cells: Cells, to_x: Floats, to_y: Floats) -> None:
-    """Propose that every cell stays (writes to_x, to_y)."""
-    for i in range(cells.kind.size):
-        to_x[i], to_y[i] = cells.x[i], cells.y[i]
-
-
-@jit
 def place(cells: Cells, to_x: Floats, to_y: Floats, ground: Bytes, standing: Ints, best: Floats, room: float, now: Now) -> None:
     """Move cells to where they want to go, as far as there is room (writes x, y, ux, uy; standing and best are working space per voxel).
 
@@ -115,9 +108,7 @@ def place(cells: Cells, to_x: Floats, to_y: Floats, ground: Bytes, standing: Int
             standing[column(cells.y[i], rows, VOXEL), column(cells.x[i], columns, VOXEL)] += 1
     for i in range(n):
         row, col = column(to_y[i], rows, VOXEL), column(to_x[i], columns, VOXEL)
-        if cells.kind[i] == Kind.TRACER or (
-            row == column(cells.y[i], rows, VOXEL) and col == column(cells.x[i], columns, VOXEL)
-        ):
+        if cells.kind[i] == Kind.TRACER or (row == column(cells.y[i], rows, VOXEL) and col == column(cells.x[i], columns, VOXEL)):
             cells.x[i], cells.y[i] = to_x[i], to_y[i]
         else:
             pending[i] = True
@@ -128,7 +119,7 @@ def place(cells: Cells, to_x: Floats, to_y: Floats, ground: Bytes, standing: Int
         for i in range(n):
             if pending[i]:
                 row, col = column(to_y[i], rows, VOXEL), column(to_x[i], columns, VOXEL)
-                if standing[row, col] < room:
+                if standing[row, col] + 1 <= room:
                     best[row, col] = min(best[row, col], uniform(now, cells.id[i], Draw.PLACE_CONTEST))
         for i in range(n):
             if pending[i]:

@@ -75,7 +75,7 @@ def wake(cells: Cells, level: Floats, p: SatelliteActivation, now: Now) -> None:
 
 @jit
 def divide_satellites(newborns: Newborns, cells: Cells, level: Floats, crowd: Ints, p: SatelliteDivision, now: Now) -> None:
-    """Divide activated cells (writes newborns); `crowd` counts the activated cells and myocytes of each signal voxel."""
+    """Divide activated cells (writes newborns); `crowd` counts the cells of the lineage in each signal voxel."""
     for i in range(cells.kind.size):
         if cells.kind[i] != Kind.ACTIVATED_SATELLITE:
             continue
@@ -102,9 +102,7 @@ def differentiate(cells: Cells, level: Floats, p: Satellite, now: Now) -> None:
 
 
 @jit
-def fuse(
-    cells: Cells, fused: Ints, voxels: Voxels, debris: Floats, room: Floats, p: Myocyte, growth: FibreGrowth, now: Now
-) -> None:
+def fuse(cells: Cells, fused: Ints, voxels: Voxels, debris: Floats, room: Floats, p: Myocyte, growth: FibreGrowth, now: Now) -> None:
     """Let myocytes fuse into one fibre in reach, chosen by lot among the open or living voxels of fibres with room, or die (writes kind, fused)."""
     rows, columns = voxels.ground.shape
     dead = chance(p.death_rate, now.dt)
