@@ -1,0 +1,882 @@
+"""Scenario files: TOML in, a checked Scenario out, and every error at once with its line.
+
+A file states only what differs from the model's defaults, or from its parent (`extends`). Times and lengths carry their unit as text;
+every parameter has the one unit that `imam-sim params` shows. Nothing here imports numba.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import itertools
+import json
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+)
+
+import imam_sim
+from imam_sim.model.params import PRESETS, Parameters
+from imam_sim.model.quantity import Parameter, Quantity, declared, put
+from imam_sim.study import toml_text
+from imam_sim.study.toml_text import KeyPath
+
+MAX_BYTES = 1 << 20
+MAX_TITLE = 200
+MAX_EVENTS = 1000
+MAX_SECTIONS = 1000
+MAX_HOURS = 87600.0  # ten years
+MAX_STEP = 1.0  # h
+MAX_STEPS_AN_HOUR = 3600
+MAX_PARENTS = 20
+MIN_EDGE = 100.0  # um
+EDGE_UNIT = 10.0  # um, a signal voxel
+HOURS = {"s": (1.0, 3600.0), "min": (1.0, 60.0), "h": (1.0, 1.0), "d": (24.0, 1.0)}  # unit: times, divided by
+MICROMETRES = {"um": (1.0, 1.0), "mm": (1000.0, 1.0)}
+AMPLE = 60.0  # bytes per um2, several times what a tissue takes
+FIXED = "geometry."  # parameters that only shape the tissue at time 0
+COMMAND_LINE = "--set"
+AMOUNT = re.compile(r"\s*([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([^\W\d_]+)\s*")
+BARE_KEY = re.compile(r"[A-Za-z0-9_.-]+")
+ROUNDING = 1e-6  # share of a step that may be lost when a time is written in decimals
+
+Listed = TypeVar("Listed")
+
+
+class ScenarioError(Exception):
+    """A scenario that cannot be used: `errors` holds one line per error."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+class TooBig(Exception):
+    """A tissue that needs more memory than the machine has; `estimate` and `available` in bytes."""
+
+    def __init__(self, where: str, estimate: float, available: float) -> None:
+        super().__init__(f"{where}: needs about {estimate / 1e9:.3g} GB of memory, this machine has {available / 1e9:.3g} GB")
+        self.estimate = estimate
+        self.available = available
+
+
+@lru_cache(maxsize=1)
+def parameters() -> dict[str, Parameter]:
+    """Every declared parameter by dotted path, with the model's defaults."""
+    return declared(Parameters())
+
+
+def nearest(word: str, legal: Iterable[str]) -> str:
+    """`; did you mean X?`, or nothing where no legal word is close."""
+    words = list(legal)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if not close and word:
+        close = [other for other in words if word.startswith(other) or (len(other) > 2 and other.startswith(word))][:1]
+    if not close and word:
+        close = [other for other in words if other.rpartition(".")[2] == word.rpartition(".")[2]]
+        close = close if len(close) == 1 else []
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _shown(got: Any) -> str:
+    """A value as short text on one line."""
+    if isinstance(got, bool):
+        return "true" if got else "false"
+    if isinstance(got, dict):
+        return "a table"
+    text = json.dumps(got) if isinstance(got, str) else repr(got) if isinstance(got, float | int) and abs(got) < 1e300 else _plain(got)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _plain(got: Any) -> str:
+    if isinstance(got, int):
+        return "a number of too many digits"
+    if isinstance(got, list | tuple):
+        return "a list"
+    return str(got)
+
+
+def _range(low: float, high: float, unit: str) -> str:
+    return f"{low:g} to {high:g}" + (f" {unit}" if unit != "1" else "")
+
+
+def _number(got: Any, low: float, high: float, unit: str) -> float:
+    """A finite number in a range; ValueError, in the words of the user, for anything else."""
+    legal = f"a number from {_range(low, high, unit)}"
+    if isinstance(got, bool) or not isinstance(got, int | float):
+        raise ValueError(f"got {_shown(got)}, must be {legal}")
+    if not low <= got <= high:
+        raise ValueError(f"got {_shown(got)}, must be {legal}")
+    return float(got)
+
+
+def _amount(got: Any, units: Mapping[str, tuple[float, float]], example: str) -> float:
+    """A number with its unit as text, in the unit of the model; ValueError for anything else."""
+    if not isinstance(got, str):
+        raise ValueError(f'got {_shown(got)}, must be text with a number and a unit, such as "{example}"')
+    match = AMOUNT.fullmatch(got)
+    if not match:
+        raise ValueError(f'got {_shown(got)}, must be a number and a unit, such as "{example}"')
+    unit = match.group(2).replace("µ", "u").replace("μ", "u")
+    if unit not in units:
+        raise ValueError(f"got {_shown(got)}, the unit must be one of {', '.join(units)}{nearest(unit, units)}")
+    times, divided = units[unit]
+    return float(match.group(1)) * times / divided
+
+
+def _from_python(got: Any, info: ValidationInfo) -> bool:
+    """Whether a bare number is meant in the unit of the model: from Python yes, from a file never."""
+    return isinstance(got, int | float) and not isinstance(got, bool) and not (info.context or {}).get("file")
+
+
+def _hours(got: Any, info: ValidationInfo) -> float:
+    hours = float(got) if _from_python(got, info) else _amount(got, HOURS, "36 h")
+    if not 0.0 <= hours <= MAX_HOURS:
+        raise ValueError(f"got {_shown(got)}, must be 0 to {MAX_HOURS / 24:g} d")
+    return hours
+
+
+def _step(got: Any, info: ValidationInfo) -> float:
+    hours = _hours(got, info)
+    per_hour = round(1.0 / hours) if 0.5 / MAX_STEPS_AN_HOUR < hours <= MAX_STEP else MAX_STEPS_AN_HOUR + 1
+    if per_hour > MAX_STEPS_AN_HOUR or abs(per_hour * hours - 1.0) > 1e-9:
+        raise ValueError(f'got {_shown(got)}, must be 1 s to 1 h and divide an hour into whole steps, such as "10 min" or "5 min"')
+    return 1.0 / per_hour
+
+
+def _edge(got: Any, info: ValidationInfo) -> float:
+    length = float(got) if _from_python(got, info) else _amount(got, MICROMETRES, "600 um")
+    whole = math.isfinite(length) and abs(length / EDGE_UNIT - round(length / EDGE_UNIT)) < 1e-9 * max(length, 1.0)
+    if not whole or length < MIN_EDGE:
+        raise ValueError(f"got {_shown(got)}, must be at least {MIN_EDGE:g} um and a multiple of {EDGE_UNIT:g} um")
+    return round(length / EDGE_UNIT) * EDGE_UNIT
+
+
+def _legal(path: str, got: Any) -> float:
+    """A value of one parameter, or of a parameter that nobody knows; ValueError where it is not legal."""
+    if path not in parameters():
+        return _number(got, -1e300, 1e300, "1")
+    quantity = parameters()[path].quantity
+    return _number(got, quantity.low, quantity.high, quantity.unit)
+
+
+def _fraction(got: Any) -> float:
+    return _number(got, 0.0, 1.0, "1")
+
+
+def _title(got: Any) -> str:
+    if not isinstance(got, str) or not got.isprintable() or len(got) > MAX_TITLE:
+        raise ValueError(f"got {_shown(got)}, must be one line of text of at most {MAX_TITLE} characters")
+    return got
+
+
+def _one(got: Any) -> int:
+    if isinstance(got, bool) or got != 1:
+        raise ValueError(f"got {_shown(got)}, must be 1, the version of the scenario language")
+    return 1
+
+
+def _some_parameter(got: Any) -> str:
+    if not isinstance(got, str):
+        raise ValueError(f"got {_shown(got)}, must be the path of a parameter as text")
+    if got not in parameters():
+        raise ValueError(f"got {_shown(got)}, must be a parameter that `imam-sim params` lists{nearest(got, parameters())}")
+    if got.startswith(FIXED):
+        raise ValueError(f"got {_shown(got)}, which shapes the tissue at time 0 only; it belongs under [parameters]")
+    return got
+
+
+def _values(got: Any) -> dict[str, float]:
+    if not isinstance(got, Mapping):
+        raise ValueError(f"got {_shown(got)}, must be a table of parameters")
+    problems = dict(_wrong_parameters(got))
+    if problems:
+        raise ValueError("; ".join(f"{path}: {message}" for path, message in problems.items()))
+    return {path: float(value) for path, value in got.items()}
+
+
+def _amount_schema(units: Mapping[str, tuple[float, float]], example: str, meaning: str) -> WithJsonSchema:
+    pattern = rf"^\s*[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*({'|'.join(units)})\s*$"
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example], "description": meaning})
+
+
+def _time(example: str, meaning: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    return BeforeValidator(_hours), _amount_schema(HOURS, example, meaning)
+
+
+def _length(meaning: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    return BeforeValidator(_edge), _amount_schema(MICROMETRES, "1 mm", meaning)
+
+
+class _Frozen(BaseModel):
+    """Files use the names of the scenario language; Python may use those of the fields too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+
+class Numerics(_Frozen):
+    """How the model is solved."""
+
+    step: Annotated[float, BeforeValidator(_step), _amount_schema(HOURS, "10 min", "length of a step [h]; divides an hour")] = 1.0 / 6.0
+
+
+class TissueChoice(_Frozen):
+    """Which piece of muscle."""
+
+    preset: Literal[tuple(PRESETS)] = Field(default="human", description="kind of tissue: the parameters that differ from the defaults")  # type: ignore[valid-type]
+    width: Annotated[float, *_length("width of the section [um], a multiple of 10 um")] = 1000.0
+    height: Annotated[float, *_length("height of the section [um], a multiple of 10 um")] = 1000.0
+
+
+class Record(_Frozen):
+    """What is stored and when."""
+
+    every: Annotated[float, *_time("6 h", "time between two stored sets of outcomes [h]")] = 6.0
+    sections: Annotated[tuple[Annotated[float, *_time("28 d", "a time [h]")], ...], Field(max_length=MAX_SECTIONS)] = Field(
+        default=(), description="times at which the whole tissue is stored; in a file without it: start and end"
+    )
+
+    @field_validator("sections")
+    @classmethod
+    def _in_order_of_time(cls, sections: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(sections))
+
+
+class Injure(_Frozen):
+    """A sudden death of fibres, as after a toxin or a trauma."""
+
+    kind: Literal["injure"] = "injure"
+    at: Annotated[float, *_time("0 d", "when [h]")]
+    pattern: Literal["localised", "scattered", "diffuse"] = Field(description="one focus, single fibres, or the whole section alike")
+    fraction: Annotated[float, Field(ge=0.0, le=1.0, description="share of all fibres that die"), BeforeValidator(_fraction)]
+
+
+class Set(_Frozen):
+    """One parameter has another value for a while."""
+
+    kind: Literal["set"] = "set"
+    parameter: Annotated[str, BeforeValidator(_some_parameter)] = Field(description="dotted path of any parameter but geometry.*")
+    value: float = Field(description="in the unit of the parameter")
+    start: Annotated[float, *_time("0 d", "from when [h]")] = Field(validation_alias="from")
+    stop: Annotated[float, *_time("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _in_range(cls, got: Any, info: ValidationInfo) -> float:
+        return _legal(info.data.get("parameter", ""), got)
+
+
+PARTS: dict[str, type[_Frozen]] = {"numerics": Numerics, "tissue": TissueChoice, "record": Record}
+STAND_INS: dict[str, Any] = {"at": "0 h", "pattern": "diffuse", "fraction": 0, "parameter": "cd4.tolerance", "from": "0 h"}
+Event = Annotated[Injure | Set, Field(discriminator="kind")]
+
+
+class Scenario(_Frozen):
+    """One virtual experiment, checked. Times in hours, lengths in micrometres.
+
+    `parameters` holds only the values that differ from the defaults of the preset.
+    """
+
+    schema_version: Annotated[Literal[1], BeforeValidator(_one)] = Field(
+        1, validation_alias="schema", description="version of the scenario language"
+    )
+    title: Annotated[str, BeforeValidator(_title), Field(max_length=MAX_TITLE)] = "untitled"
+    duration: Annotated[float, *_time("28 d", "how long the tissue is followed [h]")]
+    numerics: Numerics = Numerics()
+    tissue: TissueChoice = TissueChoice()
+    parameters: Annotated[dict[str, float], BeforeValidator(_values)] = Field({}, description="numbers by dotted path")
+    record: Record = Record()
+    events: Annotated[tuple[Event, ...], Field(max_length=MAX_EVENTS)] = Field(
+        (), validation_alias="event", description="what happens, and when"
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _only_differences(cls, values: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        tissue = info.data.get("tissue")
+        usual = _usual(tissue.preset) if tissue else {}
+        return {path: values[path] for path in sorted(values) if values[path] != usual.get(path)}
+
+    @property
+    def step(self) -> float:
+        """Length of a step [h]."""
+        return self.numerics.step
+
+    def base_params(self) -> Parameters:
+        """The parameters at time 0: defaults, then the preset, then those of the scenario."""
+        return put(Parameters(), {**_usual(self.tissue.preset), **self.parameters})
+
+
+class _ScenarioFile(Scenario):
+    """What a file may hold: a scenario and its parent."""
+
+    extends: str | None = Field(None, description="one parent: the name of a shipped scenario, or a .toml file beside this one")
+
+
+def _usual(preset: str) -> dict[str, float]:
+    """Every parameter of a preset, by path."""
+    values = {path: parameter.default for path, parameter in parameters().items()}
+    values.update({path: special.value for path, special in PRESETS[preset].items()})
+    return values
+
+
+def _wrong_parameters(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Paths that do not exist and values that are not legal, each with a message."""
+    for path, got in values.items():
+        if path in parameters():
+            try:
+                _legal(path, got)
+            except ValueError as error:
+                yield path, str(error)
+            continue
+        inside = [other for other in parameters() if other.startswith(path + ".")]
+        if inside:
+            yield path, f"got {_shown(got)}, must be a table of parameters, such as {inside[0]}"
+        else:
+            yield path, f"unknown parameter; `imam-sim params` lists all{nearest(path, parameters())}"
+
+
+class _Document(NamedTuple):
+    """What files and --set said: the data, and for each path in it `file:line`."""
+
+    data: dict[str, Any]
+    places: dict[KeyPath, str]
+
+
+class _Problem(NamedTuple):
+    """One error: where it stands (`file:line`), the key and what is wrong."""
+
+    place: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in self if part)
+
+
+def load(name_or_path: str | Path, sets: Iterable[str] = ()) -> Scenario:
+    """The scenario in a file (a path, or text that ends in .toml or holds a slash) or shipped under a name, changed by PATH=VALUE texts.
+
+    Raises ScenarioError with every error of the file, its parents and the changes, and TooBig.
+    """
+    path = _path_of(name_or_path)
+    return loads(_read(path), str(path), sets)
+
+
+def loads(text: str, name: str = "scenario", sets: Iterable[str] = ()) -> Scenario:
+    """The scenario in a text; `name` stands for its file in messages. Raises as `load` does."""
+    problems: list[_Problem] = []
+    document = _with_parents(text, Path(name), (), problems)
+    document = _merged(document, _from_command_line(sets, problems))
+    scenario = _checked(document, name, problems)
+    if problems or scenario is None:
+        raise ScenarioError([str(problem) for problem in _in_order(problems)])
+    _refuse_too_big(scenario, _place(document, ("tissue",)) or _printable(name))
+    return scenario
+
+
+def names() -> list[str]:
+    """The names of the shipped scenarios."""
+    return sorted(path.stem for path in _shipped().glob("*.toml"))
+
+
+def find(name: str) -> Path:
+    """The file of a shipped scenario; ScenarioError, with the nearest name and the list, where there is none."""
+    if name in names():
+        return _shipped() / f"{name}.toml"
+    near = nearest(name, names())
+    if not near and re.fullmatch(r"[\w-]+", name) and os.path.isfile(f"{name}.toml"):
+        near = f"; did you mean {name}.toml?"
+    raise ScenarioError(
+        [f"{_printable(name)}: no shipped scenario has this name, must be one of {', '.join(names())} or a .toml file{near}"]
+    )
+
+
+def _shipped() -> Path:
+    """The folder of shipped scenarios: inside an installed package, or at the top of a checkout."""
+    package = Path(imam_sim.__file__).parent
+    installed = package / "scenarios"
+    return installed if installed.is_dir() else package.parents[1] / "scenarios"
+
+
+def _path_of(name_or_path: str | Path) -> Path:
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text or os.sep in text:
+        return Path(text)
+    return find(text)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)
+
+
+def _read(path: Path) -> str:
+    """The text of a scenario file; ScenarioError where it cannot be one."""
+    shown = _printable(str(path))
+    try:
+        if path.is_dir():
+            raise ScenarioError([f"{shown}: is a folder, must be a scenario file"])
+        if path.exists() and not path.is_file():
+            raise ScenarioError([f"{shown}: is not a regular file"])
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ScenarioError([f"{shown}: no such file{nearest(path.stem, names())}"]) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ScenarioError([f"{shown}: cannot be read: {reason}"]) from None
+    if len(content) > MAX_BYTES:
+        raise ScenarioError([f"{shown}: larger than 1 MiB, which no scenario is"])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ScenarioError([f"{shown}:{line}: is not UTF-8 text"]) from None
+
+
+def _with_parents(text: str, path: Path, below: tuple[Path, ...], problems: list[_Problem]) -> _Document:
+    """A text with what it inherits. Never raises: what is wrong is added to `problems`."""
+    if len(text) > MAX_BYTES:
+        problems.append(_Problem(_printable(str(path)), "", "larger than 1 MiB, which no scenario is"))
+        return _Document({}, {})
+    file = _printable(str(path))
+    located = toml_text.parse(text)
+    problems.extend(_Problem(f"{file}:{fault.line}", _key(fault.key), fault.message) for fault in located.faults)
+    places = {key: f"{file}:{line}" for key, line in located.lines.items()}
+    document = _flat(_Document(located.data, places), problems)
+    if "schema" not in document.data and not located.faults:
+        problems.append(_Problem(f"{file}:1", "schema", "missing, the file must say schema = 1"))
+    if "extends" not in document.data:
+        return document
+    parent = document.data.pop("extends")
+    place = _place(document, ("extends",))
+    inherited = _Document({}, {})
+    chain = (*below, path.resolve())
+    if not isinstance(parent, str):
+        problems.append(_Problem(place, "extends", f"got {_shown(parent)}, must be one name or .toml file as text"))
+        return document
+    try:
+        origin = path.parent / parent if parent.endswith(".toml") else find(parent)
+        if origin.resolve() in chain:
+            problems.append(_Problem(place, "extends", f"got {_shown(parent)}, which extends this file: a circle"))
+        elif len(chain) > MAX_PARENTS:
+            problems.append(_Problem(place, "extends", f"more than {MAX_PARENTS} generations"))
+        else:
+            inherited = _with_parents(_read(origin), origin, chain, problems)
+    except ScenarioError as error:
+        problems.append(_Problem(place, "extends", error.errors[0]))
+    except (OSError, ValueError, RuntimeError) as error:
+        problems.append(_Problem(place, "extends", f"got {_shown(parent)}, which is no usable path: {error}"))
+    return _merged(inherited, document)
+
+
+def _flat(document: _Document, problems: list[_Problem]) -> _Document:
+    """Parameters by dotted path, whether they were written so or as nested tables."""
+    nested = document.data.get("parameters")
+    if not isinstance(nested, dict):
+        return document
+    flat: dict[str, Any] = {}
+    places = dict(document.places)
+    for keys, value in _leaves(nested, ()):
+        path = ".".join(keys)
+        place = _place(document, ("parameters", *keys))
+        if path in flat:
+            first = places[("parameters", path)].rpartition(":")[2]
+            problems.append(_Problem(place, _key(("parameters", path)), f"written twice, first on line {first}"))
+        else:
+            flat[path] = value
+            places[("parameters", path)] = place
+    return _Document({**document.data, "parameters": flat}, places)
+
+
+def _leaves(node: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, (*above, name))
+        elif value != {} or ".".join((*above, name)) in parameters():
+            yield (*above, name), value
+
+
+def _merged(parent: _Document, child: _Document) -> _Document:
+    """The parent with the child's differences: tables key by key, events added behind the parent's."""
+    places = dict(parent.places)
+    before = parent.data.get("event")
+    own = child.data.get("event")
+    appended = isinstance(before, list) and isinstance(own, list)
+    for path, place in child.places.items():
+        if appended and len(path) > 1 and path[0] == "event" and isinstance(path[1], int):
+            path = ("event", path[1] + len(before or ()), *path[2:])
+        places[path] = place
+    data = _merged_tables(parent.data, child.data)
+    if isinstance(before, list) and isinstance(own, list):
+        data["event"] = before + own
+    return _Document(data, places)
+
+
+def _merged_tables(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(parent)
+    for name, value in child.items():
+        old = merged.get(name)
+        merged[name] = _merged_tables(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _from_command_line(sets: Iterable[str], problems: list[_Problem]) -> _Document:
+    """What PATH=VALUE texts say; a value that is not TOML is taken as text."""
+    document = _Document({}, {})
+    for text in sets:
+        name, equals, written = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            problems.append(_Problem(COMMAND_LINE, _printable(text), "must be PATH=VALUE, such as cd4.tolerance=0.3"))
+            continue
+        path = _settable(name)
+        if path is None:
+            legal = [*_scenario_keys(), *parameters()]
+            message = f"unknown path, must be a parameter or one of {', '.join(_scenario_keys())}{nearest(name, legal)}"
+            problems.append(_Problem(COMMAND_LINE, _printable(name), message))
+            continue
+        node = document.data
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        if path[-1] in node:
+            problems.append(_Problem(COMMAND_LINE, name, "given twice"))
+            continue
+        node[path[-1]] = _value(written.strip())
+        document.places[path] = COMMAND_LINE
+    return document
+
+
+def _settable(name: str) -> tuple[str, ...] | None:
+    """The path in a scenario that a --set path stands for."""
+    if name in _scenario_keys():
+        return tuple(name.split("."))
+    path = name.removeprefix("parameters.")
+    return ("parameters", path) if path in parameters() else None
+
+
+@lru_cache(maxsize=1)
+def _scenario_keys() -> tuple[str, ...]:
+    """The keys of a scenario that --set may change, parameters apart."""
+    return (
+        "title",
+        "duration",
+        *(f"{name}.{key}" for name, part in PARTS.items() for key in part.model_fields),
+    )
+
+
+def _value(written: str) -> Any:
+    try:
+        found = tomllib.loads(f"value = {written}") if len(written) <= MAX_BYTES and written.count("[") < toml_text.MAX_DEPTH else {}
+    except ValueError:
+        return written
+    return found["value"] if set(found) == {"value"} else written
+
+
+def _place(document: _Document, path: KeyPath) -> str:
+    """`file:line` of a path, or of what it lies in; empty where nobody wrote it."""
+    while path and path not in document.places:
+        path = path[:-1]
+    return document.places.get(path, "")
+
+
+def _key(path: KeyPath) -> str:
+    """A path as a user would write it; a parameter by its own path, an event without its number (the line tells which)."""
+    words = [str(name) for name in path if not isinstance(name, int)]
+    if words[:1] == ["parameters"] and len(words) > 1:
+        words = words[1:]
+    text = ".".join(word if BARE_KEY.fullmatch(word) else json.dumps(word) for word in words)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _in_order(problems: list[_Problem]) -> list[_Problem]:
+    """By file, line and key, without repeats."""
+
+    def position(problem: _Problem) -> tuple[str, int, str, str]:
+        file, _, line = problem.place.rpartition(":")
+        return (file, int(line), problem.key, problem.message) if line.isdigit() else (problem.place, 0, problem.key, problem.message)
+
+    return sorted(set(problems), key=position)
+
+
+def _checked(document: _Document, name: str, problems: list[_Problem]) -> Scenario | None:
+    """The scenario that a document describes, as far as it can be understood; whatever is wrong is added to `problems`."""
+    unreadable = bool(problems)
+    data = dict(document.data)
+    wrong: set[KeyPath] = set()  # what could not be understood and is not compared with anything
+
+    def report(path: KeyPath, message: str) -> None:
+        problems.append(_Problem(_place(document, path) or f"{_printable(name)}:1", _key(path), message))
+
+    if isinstance(data.get("parameters"), dict):
+        bad = dict(_wrong_parameters(data["parameters"]))
+        for parameter, message in bad.items():
+            report(("parameters", parameter), message)
+        data["parameters"] = {path: value for path, value in data["parameters"].items() if path not in bad}
+    data.setdefault("schema", 1)
+    try:
+        scenario = _validated(data)
+    except ValidationError as error:
+        data = copy.deepcopy(data)
+        lost: set[int] = set()  # events of no known kind
+        for detail in error.errors(include_url=False):
+            path, message = _explained(detail)
+            wrong.add(path)
+            if detail["type"] != "missing" or not unreadable:
+                report(path, message)
+            _mend(data, path, lost)
+        kept = [number for number in range(_count(data)) if number not in lost]
+        if "event" in data:
+            data["event"] = [data["event"][number] for number in kept]
+        try:
+            scenario = _validated(data)
+        except ValidationError:
+            return None
+    else:
+        kept = list(range(_count(data)))
+    for path, message in _contradictions(scenario, kept, wrong):
+        report(path, message)
+    record = data.get("record", {})
+    if "sections" not in record and not wrong:
+        both = scenario.record.model_copy(update={"sections": (0.0, scenario.duration)})
+        return scenario.model_copy(update={"record": both})
+    return scenario
+
+
+def _validated(data: dict[str, Any]) -> Scenario:
+    return Scenario.model_validate(data, by_alias=True, by_name=False, context={"file": True})
+
+
+def _count(data: Mapping[str, Any]) -> int:
+    return len(data.get("event", ()))
+
+
+def _mend(data: dict[str, Any], path: KeyPath, lost: set[int]) -> None:
+    """Put something legal, or nothing, where a value could not be understood, so that the rest can still be compared."""
+    if path == ("duration",):
+        data["duration"] = f"{MAX_HOURS!r} h"
+    elif path[0] == "event" and len(path) == 3 and path[2] != "kind":
+        event, name = data["event"][path[1]], str(path[2])
+        event.pop(name, None)
+        if name in STAND_INS:
+            event[name] = STAND_INS[name]
+        elif name == "value":
+            known = parameters().get(str(event.get("parameter")))
+            event[name] = known.default if known else 0.0
+    elif path[0] == "event" and len(path) > 1:
+        lost.add(int(path[1]))
+    elif len(path) > 1:
+        data[str(path[0])].pop(path[1], None)
+    else:
+        data.pop(str(path[0]), None)
+
+
+def _explained(detail: Mapping[str, Any]) -> tuple[KeyPath, str]:
+    """The path and the message of one error of pydantic, in the words of the user."""
+    path: KeyPath = tuple(detail["loc"])
+    legal: list[str] = []
+    owner: type[BaseModel] = Scenario
+    if path[0] == "event" and len(path) > 2:
+        owner = Injure if path[2] == "injure" else Set
+        path = (*path[:2], *path[3:])
+    elif len(path) > 1 and path[0] in PARTS:
+        owner = PARTS[str(path[0])]
+    kind, got, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "value_error":
+        return path, str(context["error"])
+    if kind == "extra_forbidden":
+        legal = sorted(str(field.validation_alias or name) for name, field in owner.model_fields.items())
+        if owner is Scenario:
+            legal = sorted([*legal, "extends"])
+        unknown = str(path[-1])
+        parameter = nearest(unknown, list(parameters())) if owner is Scenario else ""
+        near = nearest(unknown, legal) or (parameter and f"{parameter} (under [parameters])")
+        return path, f"unknown key, must be one of {', '.join(legal)}{near}"
+    if kind == "missing":
+        return path, "missing, must be given"
+    if kind == "union_tag_not_found":
+        if isinstance(got, dict):
+            return (*path, "kind"), 'missing, must be "injure" or "set"'
+        return path, f"got {_shown(got)}, must be a table: [[event]]"
+    if kind in ("literal_error", "union_tag_invalid"):
+        if kind == "union_tag_invalid":
+            path, got, legal = (*path, "kind"), got.get("kind") if isinstance(got, dict) else got, ["injure", "set"]
+        else:
+            legal = [word.strip("'") for word in re.findall(r"'[^']*'", context["expected"])]
+        return path, f"got {_shown(got)}, must be one of {', '.join(legal)}{nearest(got, legal) if isinstance(got, str) else ''}"
+    if kind == "too_long":
+        return path, f"got {context['actual_length']} entries, must be at most {context['max_length']}"
+    wanted = {"model_type": "a table", "model_attributes_type": "a table", "dict_type": "a table", "tuple_type": "a list"}.get(kind)
+    if kind == "tuple_type" and path == ("event",):
+        wanted = "written as [[event]]"
+    return path, f"got {_shown(got)}, must be {wanted}" if wanted else f"got {_shown(got)}: {detail['msg']}"
+
+
+def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) -> Iterator[tuple[KeyPath, str]]:
+    """What is legal alone and not together. `kept` numbers the events in the document; parts in `wrong` are not compared with."""
+    end = math.inf if ("duration",) in wrong else scenario.duration
+
+    gridless = any(path[0] == "numerics" for path in wrong)
+
+    def grid(hours: float) -> str:
+        """A message where a time does not fall on a step."""
+        steps = hours / scenario.step
+        if gridless or abs(steps - round(steps)) <= ROUNDING:
+            return ""
+        return f"got {_hours_text(hours)}, must be a multiple of the step, {_hours_text(scenario.step)}"
+
+    def moment(path: KeyPath, hours: float, last: float, limit: str) -> Iterator[tuple[KeyPath, str]]:
+        if hours > last:
+            yield path, f"got {_hours_text(hours)}, must be {limit} the end, {_hours_text(end)}"
+        elif message := grid(hours):
+            yield path, message
+
+    if ("duration",) not in wrong:
+        if scenario.duration <= 0.0:
+            yield ("duration",), "got 0 h, must be longer than nothing"
+        elif message := grid(scenario.duration):
+            yield ("duration",), message
+    if not wrong & {("record",), ("record", "every")}:
+        if scenario.record.every <= 0.0:
+            yield ("record", "every"), "got 0 h, must be longer than nothing"
+        elif message := grid(scenario.record.every):
+            yield ("record", "every"), message
+    if not any(path[:2] == ("record", "sections") for path in wrong):
+        repeated = {hours for hours in scenario.record.sections if scenario.record.sections.count(hours) > 1}
+        for hours in dict.fromkeys(scenario.record.sections):
+            yield from moment(("record", "sections"), hours, end, "at most")
+            if hours in repeated:
+                yield ("record", "sections"), f"got {_hours_text(hours)} more than once"
+    windows: dict[str, list[tuple[float, float, int]]] = {}
+    last = math.nextafter(end, 0.0)
+    for number, event in zip(kept, scenario.events, strict=True):
+        path: KeyPath = ("event", number)
+        if isinstance(event, Injure):
+            yield from moment((*path, "at"), event.at, last, "before")
+            continue
+        yield from moment((*path, "from"), event.start, last, "before")
+        stop = math.inf if event.stop is None else event.stop
+        if event.stop is not None:
+            yield from moment((*path, "to"), event.stop, end, "at most")
+            if event.stop <= event.start and (*path, "from") not in wrong:
+                yield (*path, "to"), f"got {_hours_text(event.stop)}, must be later than `from`, {_hours_text(event.start)}"
+        if not any((*path, name) in wrong for name in ("parameter", "from", "to")):
+            windows.setdefault(event.parameter, []).append((event.start, stop, number))
+    for parameter, spans in windows.items():
+        spans.sort()
+        for (_, stop, _), (start, _, number) in itertools.pairwise(spans):
+            if start < stop:
+                yield ("event", number, "from"), f"{parameter} is already set then by another event, two values cannot hold at once"
+
+
+def _refuse_too_big(scenario: Scenario, place: str) -> None:
+    """Raise TooBig where the tissue needs more memory than the machine has."""
+    tissue, available = scenario.tissue, _memory()
+    if tissue.width * tissue.height * AMPLE <= available:
+        return
+    from imam_sim.model.state import bytes_needed  # numpy, which no ordinary scenario should wait for
+
+    estimate = float(bytes_needed(tissue.width, tissue.height))
+    if estimate > available:
+        raise TooBig(f"{place}: tissue: got {tissue.width / 1000:g} mm x {tissue.height / 1000:g} mm", estimate, available)
+
+
+def _memory() -> float:
+    """Bytes of memory of this machine; infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES")) * float(os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
+def _hours_text(hours: float) -> str:
+    """A time in the largest unit that gives a whole number and reads back to the same bits, else in hours."""
+    for unit in ("d", "h", "min", "s"):
+        times, divided = HOURS[unit]
+        count = round(hours * divided / times) if math.isfinite(hours) else 0
+        if count * times / divided == hours and (count or unit == "h"):
+            return f"{count} {unit}"
+    return f"{hours!r} h"
+
+
+def _quoted(text: str) -> str:
+    """Printable text as a TOML string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def resolved(scenario: Scenario) -> str:
+    """The canonical text of a scenario: every parameter with its value, keys sorted; it loads as an equal Scenario anywhere."""
+    tissue, record = scenario.tissue, scenario.record
+    lines = [f"duration = {_quoted(_hours_text(scenario.duration))}", "schema = 1", f"title = {_quoted(scenario.title)}"]
+    lines += ["", "[numerics]", f"step = {_quoted(_hours_text(scenario.step))}", "", "[parameters]"]
+    values = {**_usual(tissue.preset), **scenario.parameters}
+    lines += [f"{_quoted(path)} = {values[path]!r}" for path in sorted(values)]
+    sections = ", ".join(_quoted(_hours_text(hours)) for hours in record.sections)
+    lines += ["", "[record]", f"every = {_quoted(_hours_text(record.every))}", f"sections = [{sections}]"]
+    lines += ["", "[tissue]", f"height = {_quoted(f'{tissue.height!r} um')}", f"preset = {_quoted(tissue.preset)}"]
+    lines += [f"width = {_quoted(f'{tissue.width!r} um')}"]
+    for event in scenario.events:
+        lines += ["", "[[event]]", *_event_lines(event)]
+    return "\n".join(lines) + "\n"
+
+
+def _event_lines(event: Injure | Set) -> list[str]:
+    if isinstance(event, Injure):
+        at = _quoted(_hours_text(event.at))
+        return [f"at = {at}", f"fraction = {event.fraction!r}", f"kind = {_quoted(event.kind)}", f"pattern = {_quoted(event.pattern)}"]
+    lines = [f"from = {_quoted(_hours_text(event.start))}", f"kind = {_quoted(event.kind)}", f"parameter = {_quoted(event.parameter)}"]
+    if event.stop is not None:
+        lines.append(f"to = {_quoted(_hours_text(event.stop))}")
+    return [*lines, f"value = {event.value!r}"]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of scenario files."""
+    document = _ScenarioFile.model_json_schema(by_alias=True)
+    numbers = _parameter_model("").model_json_schema()
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    document["title"] = "imam-sim scenario"
+    definitions = document.setdefault("$defs", {})
+    definitions.update(numbers.pop("$defs", {}))
+    document["properties"]["parameters"] = numbers
+    document["required"] = ["schema"]
+    document["if"] = {"not": {"required": ["extends"]}}
+    document["then"] = {"required": ["duration"]}
+    return document
+
+
+def _parameter_model(prefix: str) -> type[BaseModel]:
+    """The pydantic model of all parameters below a prefix, as nested tables or as dotted keys, derived from their declarations."""
+    fields: dict[str, Any] = {}
+    for path, parameter in parameters().items():
+        if not path.startswith(prefix):
+            continue
+        tail = path.removeprefix(prefix)
+        group, _, rest = tail.partition(".")
+        fields[tail.replace(".", "__")] = (_labelled(parameter.quantity), Field(parameter.default, alias=tail))
+        if rest and group not in fields:
+            fields[group] = (_parameter_model(f"{prefix}{group}."), Field({}))
+    title = "".join(word.capitalize() for word in re.split(r"[._]", f"{prefix}parameters"))
+    return create_model(title, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _labelled(quantity: Quantity) -> Any:
+    """The type of a number with its legal range and meaning."""
+    description = f"{quantity.meaning} [{quantity.unit}]; {quantity.evidence.name}: {quantity.evidence.source}"
+    return Annotated[float, Field(ge=quantity.low, le=quantity.high, description=description)]
