@@ -1,0 +1,223 @@
+"""Curves of a run and contact sheets of its sections, as figures that no window is needed for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from imam_sim.model.state import Tissue, size
+from imam_sim.show import histology
+from imam_sim.show.histology import save
+from imam_sim.study import store
+
+Numbers = NDArray[np.float64]
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"  # told apart by colour-blind readers (Okabe, Ito)
+YELLOW, BLUE, VERMILION, PURPLE = "#D5C711", "#0072B2", "#D55E00", "#CC79A7"
+
+COLOURS = {
+    "neutrophils": VERMILION,
+    "apoptotic_neutrophils": YELLOW,
+    "monocytes": ORANGE,
+    "macrophages": BLACK,
+    "cd4": SKY,
+    "macrophages_m1": VERMILION,
+    "macrophages_m2": BLUE,
+    "inflammatory_level": VERMILION,
+    "repair_level": BLUE,
+    "satellites_quiescent": SKY,
+    "satellites_activated": GREEN,
+    "myocytes": PURPLE,
+    "fibroblasts": ORANGE,
+    "myofibroblasts": VERMILION,
+    "fibres_intact": BLUE,
+    "fibres_necrotic": VERMILION,
+    "fibres_regenerating": PURPLE,
+    "central_nuclei": GREEN,
+    "necrosis": VERMILION,
+    "open_space": SKY,
+    "scar": ORANGE,
+    "fibre_area": BLUE,
+    "regenerated_area": PURPLE,
+    "collagen": ORANGE,
+    "perfused_share": VERMILION,
+    "blood_monocytes": YELLOW,
+    "strength": BLACK,
+    "damp": BLACK,
+    "ccl2": ORANGE,
+    "mcsf": PURPLE,
+    "tnf": VERMILION,
+    "ifn_gamma": BLUE,
+    "il1b": SKY,
+    "il6": GREEN,
+    "il4": SKY,
+    "il10": BLUE,
+    "tgf_beta": ORANGE,
+    "igf1": GREEN,
+    "hgf": PURPLE,
+    "vegf": VERMILION,
+    "creatine_kinase": BLACK,
+}
+DASHED = {"macrophages", "central_nuclei", "apoptotic_neutrophils", "satellites_quiescent", "regenerated_area", "blood_monocytes", "mcsf"}
+
+WORDS = {
+    "macrophages": "macrophages, all",
+    "macrophages_m1": "mostly inflammatory (M1)",
+    "macrophages_m2": "mostly repair (M2)",
+    "inflammatory_level": "inflammatory (M1)",
+    "repair_level": "repair (M2)",
+    "cd4": "CD4 T cells",
+    "central_nuclei": "with central nuclei",
+    "damp": "damage (DAMP)",
+    "ccl2": "CCL2",
+    "mcsf": "M-CSF",
+    "tnf": "TNF-α",
+    "ifn_gamma": "IFN-γ",
+    "il1b": "IL-1β",
+    "il6": "IL-6",
+    "il4": "IL-4",
+    "il10": "IL-10",
+    "tgf_beta": "TGF-β",
+    "igf1": "IGF-1",
+    "hgf": "HGF",
+    "vegf": "VEGF",
+}
+
+
+class Panel(NamedTuple):
+    """One pair of axes: its heading, what stands on the vertical axis, what is drawn, whether a wide range is drawn on a log scale."""
+
+    title: str
+    unit: str
+    outcomes: tuple[str, ...]
+    log_if_wide: bool = False
+
+
+PANELS = (
+    Panel("Leukocytes", "cells per mm²", ("neutrophils", "apoptotic_neutrophils", "monocytes", "macrophages", "cd4")),
+    Panel("Macrophages by what dominates", "cells per mm²", ("macrophages", "macrophages_m1", "macrophages_m2")),
+    Panel("Macrophage activation", "mean level, 0 to 1", ("inflammatory_level", "repair_level")),
+    Panel("Satellite cell lineage", "cells per mm²", ("satellites_quiescent", "satellites_activated", "myocytes")),
+    Panel("Fibroblasts", "cells per mm²", ("fibroblasts", "myofibroblasts")),
+    Panel("Fibres", "share of fibres", ("fibres_intact", "fibres_necrotic", "fibres_regenerating", "central_nuclei")),
+    Panel("Fibre area", "share of fibre territory", ("fibre_area", "regenerated_area", "necrosis", "open_space", "scar")),
+    Panel("Damage and inflammatory signals", "ng/mL", ("damp", "ccl2", "tnf", "ifn_gamma", "il1b", "il6"), True),
+    Panel("Repair and growth signals", "ng/mL", ("il4", "il10", "tgf_beta", "igf1", "hgf", "vegf", "mcsf"), True),
+    Panel("Creatine kinase in blood", "U/L", ("creatine_kinase",), True),
+    Panel("Matrix, vessels and blood", "relative to health", ("collagen", "perfused_share", "blood_monocytes")),
+    Panel("Strength", "share of health", ("strength",)),
+)
+WIDE = 30.0  # largest over smallest value from which a log scale is drawn
+DEEPEST = 1e-4  # of the largest value: a log scale does not go lower
+
+
+def curves(times: Numbers, outcomes: Mapping[str, Numbers], title: str = "") -> Figure:
+    """Every panel that has data, three in a row. `times` in hours, `outcomes` by name, one value per time. KeyError where none fits."""
+    panels = [panel for panel in PANELS if any(name in outcomes for name in panel.outcomes)]
+    if not panels:
+        raise KeyError("no outcome of PANELS among " + ", ".join(outcomes))
+    rows = -(-len(panels) // 3)
+    sheet = Figure(figsize=(15.0, 2.6 * rows + 0.6), dpi=histology.DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(sheet)
+    grid = sheet.subplots(rows, 3, squeeze=False)
+    in_days = len(times) > 0 and float(times[-1]) > 48.0
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw_panel(axes, panel, times / 24.0 if in_days else times, outcomes)
+        axes.set_xlabel("time [d]" if in_days else "time [h]")
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    sheet.suptitle(f"{histology.fitted(title, 1300, 13)} (simulated)" if title else "simulated", fontsize=13, fontweight="bold")
+    return sheet
+
+
+def _draw_panel(axes: Axes, panel: Panel, times: Numbers, outcomes: Mapping[str, Numbers]) -> None:
+    drawn = [name for name in panel.outcomes if name in outcomes]
+    for name in drawn:
+        label = WORDS.get(name, name.replace("_", " "))
+        axes.plot(times, outcomes[name], color=COLOURS[name], lw=1.8, ls=(0, (4, 1.5)) if name in DASHED else "-", label=label)
+    values = np.concatenate([np.asarray(outcomes[name], np.float64) for name in drawn])
+    positive = values[np.isfinite(values) & (values > 0.0)]
+    if panel.log_if_wide and len(positive) and positive.max() / positive.min() >= WIDE:
+        axes.set_yscale("log")
+        axes.set_ylim(max(positive.min(), DEEPEST * positive.max()) / 1.5, 2.0 * positive.max())
+    else:
+        axes.set_ylim(bottom=0.0)
+    axes.set_title(panel.title, fontsize=11, loc="left", fontweight="bold")
+    axes.set_ylabel(panel.unit)
+    axes.grid(True, color="#E4E4E4", lw=0.7)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(drawn) > 1:
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.03), borderaxespad=0.0, handlelength=1.8)
+
+
+def sections(recorded: Sequence[tuple[float, Tissue]], stain: str = "he", title: str = "", crop: histology.Box | None = None) -> Figure:
+    """A contact sheet of (hours, tissue) pairs at one place, by default the middle 500 um. ValueError without sections or as in `dyes`."""
+    if not recorded:
+        raise ValueError("sections: got none, must be at least one")
+    crop = crop if crop is not None else _middle(recorded[0][1])
+    shown = crop[2] - crop[0]
+    pixels_per_um = 400.0 / shown
+    pictures = [histology.section(tissue, stain, pixels_per_um, crop) for _, tissue in recorded]
+    height, width = pictures[0].shape[:2]
+    rows = -(-len(pictures) // 4)
+    columns = -(-len(pictures) // rows)
+    gap, head, margin = 8, 24, 34
+    sheet_width = max(columns * (width + gap) + gap, histology.NARROWEST)
+    sheet_height = rows * (height + head) + 2 * margin
+    sheet = Figure(figsize=(sheet_width / histology.DPI, sheet_height / histology.DPI), dpi=histology.DPI, facecolor="white")
+    FigureCanvasAgg(sheet)
+    for place, ((hours, _), picture) in enumerate(zip(recorded, pictures, strict=True)):
+        left = gap + (place % columns) * (width + gap)
+        bottom = margin + (rows - 1 - place // columns) * (height + head)
+        axes = sheet.add_axes((left / sheet_width, bottom / sheet_height, width / sheet_width, height / sheet_height))
+        axes.imshow(picture, interpolation="none", aspect="auto")
+        axes.set_axis_off()
+        sheet.text((left + 2) / sheet_width, (bottom + height + 11) / sheet_height, histology.day_label(hours), fontsize=10, va="center")
+    sheet.text(
+        gap / sheet_width, 1 - 17 / sheet_height, histology.fitted(title, sheet_width, 12), fontsize=12, va="center", fontweight="bold"
+    )
+    sheet.text(gap / sheet_width, 17 / sheet_height, f"{histology.STAINS[stain]}, simulated", fontsize=10, va="center")
+    histology.add_scale_bar(sheet, shown, pixels_per_um, sheet_width - gap)
+    return sheet
+
+
+def _middle(tissue: Tissue, side: float = 500.0) -> histology.Box:
+    width, height = size(tissue)
+    wide, tall = min(side, width), min(side, height)
+    return (width - wide) / 2, (height - tall) / 2, (width + wide) / 2, (height + tall) / 2
+
+
+def plot_run(run_folder: Path, out_folder: Path | None = None, stains: Sequence[str] = tuple(histology.STAINS)) -> list[Path]:
+    """Draw a run's curves and sections into `out_folder`, by default `pictures` in the run's folder; the files written, in order.
+
+    curves.png, sections.png in the first of `stains`, and for each recorded section he_day_XXX.png and cd68_day_XXX.png. What the store
+    says of a damaged folder is raised as it is; OSError where nothing can be written.
+    """
+    run_folder = Path(run_folder)
+    out_folder = Path(out_folder) if out_folder is not None else run_folder / "pictures"
+    title = store.read_scenario(run_folder).title
+    times, outcomes = store.read_outcomes(run_folder)
+    recorded = store.read_sections(run_folder)
+    out_folder.mkdir(parents=True, exist_ok=True)
+    written = [save(curves(times, outcomes, title), out_folder / "curves.png")]
+    for hours, tissue in recorded:
+        for stain in stains:
+            written.append(save(histology.figure(tissue, hours, stain, title), out_folder / f"{stain}_{_day_in_file_names(hours)}.png"))
+    if recorded:
+        written.append(save(sections(recorded, stains[0], title), out_folder / "sections.png"))
+    return written
+
+
+def _day_in_file_names(hours: float) -> str:
+    """`day_003`, or `day_003_12h` within a day, so that names sort by time."""
+    days, rest = divmod(round(hours, 2), 24.0)
+    return f"day_{int(days):03d}" + (f"_{rest:g}h" if rest else "")
