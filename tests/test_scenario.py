@@ -528,3 +528,13 @@ def test_the_schema_refuses_what_the_loader_refuses(text: str) -> None:
 def test_a_hint_is_given_only_where_one_word_is_close() -> None:
     assert nearest("widht", ["width", "height"]) == "; did you mean width?"
     assert nearest("zzz", ["width", "height"]) == ""
+
+
+def test_a_shorter_duration_on_the_command_line_leaves_out_later_sections() -> None:
+    scenario = loads('schema = 1\nduration = "28 d"\n[record]\nsections = ["0 d", "2 d", "28 d"]\n', sets=("duration=3 d",))
+    assert scenario.record.sections == (0.0, 48.0)
+
+
+def test_a_section_after_the_end_in_a_file_is_refused() -> None:
+    with pytest.raises(ScenarioError, match="sections"):
+        loads('schema = 1\nduration = "3 d"\n[record]\nsections = ["0 d", "28 d"]\n')

@@ -42,7 +42,7 @@ class Motility(NamedTuple):
             1e-06,
             1.0,
             "difference of receptor occupancy across a cell length that gives half of the largest bias",
-            Measured("zigmond1977"),
+            Assumed("cells sense about 1 % [zigmond1977]; half effect above that"),
         ),
     ] = 0.02
 
@@ -174,9 +174,6 @@ class FibreGrowth(NamedTuple):
     debris_half: Annotated[
         float, Quantity("1", 1e-06, 1.0, "share of debris in the territory at which fusion and growth are halved", Fitted("wellmixed"))
     ] = 0.1
-    perfusion_max: Annotated[
-        float, Quantity("1", 0.0, 10.0, "perfusion beyond which growth no longer gains, relative to health", Assumed("wellmixed"))
-    ] = 1.5
     maturation_time: Annotated[
         float, Quantity("h", 1.0, 100000.0, "mean time until a regenerated fibre counts as mature", Assumed("about three weeks"))
     ] = 480.0
@@ -206,7 +203,7 @@ class Neutrophil(NamedTuple):
         0.2
     )
     il1_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interleukin-1 of half entry", Fitted("wellmixed"))] = 0.22
-    lifetime: Annotated[float, Quantity("h", 0.5, 100.0, "mean time to apoptosis in tissue", Measured("alghazawi2025"))] = 8.3
+    lifetime: Annotated[float, Quantity("h", 0.5, 100.0, "mean time to apoptosis in tissue", Fitted("wellmixed"))] = 8.3
     lysis_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "decay of apoptotic cells that nobody eats", Assumed("wellmixed"))] = 0.0167
     engulf_rate: Annotated[float, Quantity("um3/h", 0.0, 100000.0, "debris cleared by one neutrophil", Fitted("wellmixed"))] = 600.0
     volume: Annotated[
@@ -373,7 +370,7 @@ class SatelliteDivision(NamedTuple):
     il6_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "IL-6 of half effect (Hill coefficient 2)", Fitted("wellmixed"))] = 3.5
     crowding: Annotated[
         float, Quantity("1", 1.0, 1000.0, "cells of the lineage within reach at which division stops", Assumed("contact inhibition"))
-    ] = 6.0
+    ] = 5.0
 
 
 class SatelliteDifferentiation(NamedTuple):
@@ -392,6 +389,9 @@ class Satellite(NamedTuple):
     division: SatelliteDivision = SatelliteDivision()
     differentiation: SatelliteDifferentiation = SatelliteDifferentiation()
     death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of activated cells", Assumed("wellmixed"))] = 0.004
+    surplus_rate: Annotated[
+        float, Quantity("1/h", 0.0, 1.0, "loss of quiescent cells for which there is no niche", Assumed("the pool is back within weeks"))
+    ] = 0.01
     injury_death: Annotated[
         float, Quantity("1", 0.0, 1.0, "share of the cells of a fibre that die with it in a toxin injury", Fitted("wellmixed"))
     ] = 0.8
@@ -408,7 +408,7 @@ class Myocyte(NamedTuple):
     death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of cells that do not fuse", Assumed("wellmixed"))] = 0.02
     volume: Annotated[
         float,
-        Quantity("um3", 100.0, 1000000.0, "fibre volume that one fused nucleus brings (myonuclear domain)", Measured("alghazawi2025")),
+        Quantity("um3", 1000.0, 1000000.0, "fibre volume that one fused nucleus brings (myonuclear domain)", Measured("alghazawi2025")),
     ] = 33000.0
 
 
@@ -493,7 +493,12 @@ class Blood(NamedTuple):
         float, Quantity("1", 0.0, 100.0, "rise of the count at saturating CCL2 in muscle", Assumed("monocytosis in injury is mild"))
     ] = 1.0
     monocyte_ccl2_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "mean CCL2 of half of that", Assumed("as for entry"))] = 1.0
-    creatine_kinase_rest: Annotated[float, Quantity("U/L", 0.0, 100000.0, "creatine kinase in health", Measured("imam_reference"))] = 120.0
+    creatine_kinase_rest: Annotated[
+        float,
+        Quantity(
+            "U/L", 0.0, 100000.0, "creatine kinase in health", Assumed("inside the range of health, whose upper limit is 250 to 500 U/L")
+        ),
+    ] = 120.0
     creatine_kinase_half_life: Annotated[float, Quantity("h", 0.1, 1000.0, "half-life of creatine kinase", Measured("ck_kinetics"))] = 36.0
     creatine_kinase_release: Annotated[
         float,
@@ -531,9 +536,7 @@ class Geometry(NamedTuple):
     fascia_width: Annotated[
         float, Quantity("um", 0.0, 1000.0, "band of fascia along the top edge", Assumed("so that it is seen in a 1 mm section"))
     ] = 60.0
-    capillaries_around_fibre: Annotated[
-        float, Quantity("1", 0.0, 20.0, "capillaries that touch a fibre", Measured("human_capillaries"))
-    ] = 4.0
+    capillaries_around_fibre: Annotated[float, Quantity("1", 0.0, 20.0, "capillaries that touch a fibre", Measured("brodal1977"))] = 4.0
     capillary_reach: Annotated[
         float, Quantity("um", 5.0, 50.0, "distance from a voxel of a fibre within which a capillary touches it", Assumed("the next voxel"))
     ] = 7.5

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from imam_sim.model.jit import jit
 from imam_sim.model.state import VOXEL, Bytes, Floats, Ground, Ints
-
-REACH = 15.0  # um, edge of the 3 x 3 voxels that a cell touches
 
 
 @jit
 def column(x: float, n: int, edge: float) -> int:
     """The column (or row) of a coordinate [um] among `n` voxels of an edge [um]; what lies on the far wall belongs to the last one."""
-    return min(max(int(np.floor(x / edge)), 0), n - 1)
+    return min(max(int(x / edge), 0), n - 1)
 
 
 @jit
@@ -45,6 +41,20 @@ def within_reach(counts: Ints, x: float, y: float, edge: float) -> int:
         for col in range(col_from, col_to):
             n += counts[row, col]
     return n
+
+
+@jit
+def spread(reached: Ints, counts: Ints) -> None:
+    """How many counted cells stand in the 3 x 3 voxels around every voxel (adds to reached); quick where cells are few."""
+    rows, columns = counts.shape
+    for row in range(rows):
+        for col in range(columns):
+            if counts[row, col] > 0:
+                row_from, row_to = neighbours(row, rows)
+                col_from, col_to = neighbours(col, columns)
+                for r in range(row_from, row_to):
+                    for c in range(col_from, col_to):
+                        reached[r, c] += counts[row, col]
 
 
 @jit

@@ -147,6 +147,7 @@ def live(tissue: Tissue, newborns: Newborns, near: Near, params: Parameters, now
     macrophage.mature_monocytes(cells, params.monocyte, inflammatory.at_maturation, repair.at_maturation, now)
     t_cell.turn_over_cd4(newborns, cells, recognition, slab_volume(tissue, params), params.cd4, now)
     satellite.wake(cells, level, params.satellite.activation, now)
+    satellite.thin_out(cells, params.geometry.satellites_per_fibre * tissue.fibres.x.size, params.satellite, now)
     satellite.differentiate(cells, level, params.satellite, now)
     satellite.divide_satellites(newborns, cells, level, near.lineage, params.satellite.division, now)
     fibroblast.turn_over_fibroblasts(newborns, cells, level, near.fibroblasts, near.satellites, params.fibroblast, now)

@@ -6,6 +6,7 @@ every parameter has the one unit that `imam-sim params` shows. Nothing here impo
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import itertools
@@ -383,7 +384,10 @@ def loads(text: str, name: str = "scenario", sets: Iterable[str] = ()) -> Scenar
     """The scenario in a text; `name` stands for its file in messages. Raises as `load` does."""
     problems: list[_Problem] = []
     document = _with_parents(text, Path(name), (), problems)
-    document = _merged(document, _from_command_line(sets, problems))
+    changes = _from_command_line(sets, problems)
+    document = _merged(document, changes)
+    if "duration" in changes.data and "sections" not in changes.data.get("record", {}):
+        _drop_late_sections(document.data)
     scenario = _checked(document, name, problems)
     if problems or scenario is None:
         raise ScenarioError([str(problem) for problem in _in_order(problems)])
@@ -561,6 +565,13 @@ def _from_command_line(sets: Iterable[str], problems: list[_Problem]) -> _Docume
         node[path[-1]] = _value(written.strip())
         document.places[path] = COMMAND_LINE
     return document
+
+
+def _drop_late_sections(data: dict[str, Any]) -> None:
+    """Leave out the sections that a duration from the command line cuts off; what cannot be read is told by the checks."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        end = _amount(data["duration"], HOURS, "36 h")
+        data["record"]["sections"] = [time for time in data["record"]["sections"] if _amount(time, HOURS, "36 h") <= end]
 
 
 def _settable(name: str) -> tuple[str, ...] | None:

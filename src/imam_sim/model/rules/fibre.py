@@ -43,10 +43,10 @@ def injury_hazard(attacked: float, p: FibreInjury) -> float:
 def growth_rate(igf1: float, perfusion: float, room: float, debris: float, p: FibreGrowth) -> float:
     """Relative growth of a living fibre [1/h].
 
-    rate IGF1/(IGF1 + igf1_half) min(perfusion, perfusion_max) room/(room + room_half) / (1 + (debris/debris_half)^2); perfusion
+    rate IGF1/(IGF1 + igf1_half) perfusion room/(room + room_half) / (1 + (debris/debris_half)^2); perfusion
     relative to health, room and debris as shares of the territory [wellmixed].
     """
-    return p.rate * hill(igf1, p.igf1_half) * min(perfusion, p.perfusion_max) * hill(room, p.room_half) * steep_block(debris, p.debris_half)
+    return p.rate * hill(igf1, p.igf1_half) * perfusion * hill(room, p.room_half) * steep_block(debris, p.debris_half)
 
 
 @jit

@@ -10,7 +10,7 @@ from imam_sim.model.maths import chance, exp, hill, steep_block, steep_hill
 from imam_sim.model.newborn import Newborns, bear
 from imam_sim.model.params import Collagen, Fibroblast, Geometry
 from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.space import column, neighbours, within_reach
+from imam_sim.model.space import column, neighbours, spread, within_reach
 from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Bytes, Cells, Floats, Ground, Ints, Kind, Longs, Now, Region, Signal, Voxels
 
 MOST_IN_REACH = 64  # macrophages in reach of a voxel beyond which collagen is lost no faster
@@ -105,18 +105,14 @@ def turn_over_collagen(voxels: Voxels, laid: Longs, macrophages: Ints, p: Collag
     kept = np.empty(MOST_IN_REACH)
     for n in range(MOST_IN_REACH):
         kept[n] = exp(-now.dt * collagen_loss(n, p))
+    reached = np.zeros((rows, columns), np.int32)
+    spread(reached, macrophages)
     for row in range(rows):
         for col in range(columns):
             ground = voxels.ground[row, col]
             if ground != Ground.CONNECTIVE and ground != Ground.SCAR:
                 continue
-            row_from, row_to = neighbours(row, rows)
-            col_from, col_to = neighbours(col, columns)
-            near = 0
-            for r in range(row_from, row_to):
-                for c in range(col_from, col_to):
-                    near += macrophages[r, c]
-            near = min(near, MOST_IN_REACH - 1)
+            near = min(reached[row, col], MOST_IN_REACH - 1)
             made = p.turnover_rate * rest_collagen(voxels.region[row, col], geometry) + laid[row, col] * QUANTUM
             loss = collagen_loss(near, p)
             if loss == 0.0:

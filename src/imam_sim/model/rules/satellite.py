@@ -49,6 +49,15 @@ def fusion(room: float, debris: float, p: Myocyte, growth: FibreGrowth) -> float
 
 
 @jit
+def niche_loss(n: float, rest: float, p: Satellite) -> float:
+    """Hazard of losing a quiescent cell [1/h]: surplus_rate max(0, 1 - rest/n), n quiescent cells where health has `rest` niches.
+
+    A niche is a stretch of fibre, most of it outside the section; so the whole section is counted together.
+    """
+    return p.surplus_rate * max(0.0, 1.0 - rest / n)
+
+
+@jit
 def die_with_fibre(cells: Cells, died: Flags, share: float, now: Now) -> None:
     """Kill a share of the satellite cells on fibres that died by injury (writes kind)."""
     for i in range(cells.kind.size):
@@ -71,6 +80,20 @@ def wake(cells: Cells, level: Floats, p: SatelliteActivation, now: Now) -> None:
                 cells.kind[i] = Kind.ACTIVATED_SATELLITE
         elif uniform(now, cells.id[i], Draw.SATELLITE_RENEWAL) < chance(p.renewal_rate * (1.0 - cue), now.dt):
             cells.kind[i] = Kind.QUIESCENT_SATELLITE
+
+
+@jit
+def thin_out(cells: Cells, rest: float, p: Satellite, now: Now) -> None:
+    """Remove quiescent cells at the hazard of niche_loss; `rest` is their number in health (writes kind)."""
+    n = 0
+    for i in range(cells.kind.size):
+        n += cells.kind[i] == Kind.QUIESCENT_SATELLITE
+    if n == 0:
+        return
+    due = chance(niche_loss(n, rest, p), now.dt)
+    for i in range(cells.kind.size):
+        if cells.kind[i] == Kind.QUIESCENT_SATELLITE and uniform(now, cells.id[i], Draw.SATELLITE_SURPLUS) < due:
+            cells.kind[i] = Kind.NONE
 
 
 @jit
@@ -103,7 +126,7 @@ def differentiate(cells: Cells, level: Floats, p: Satellite, now: Now) -> None:
 
 @jit
 def fuse(cells: Cells, fused: Ints, voxels: Voxels, debris: Floats, room: Floats, p: Myocyte, growth: FibreGrowth, now: Now) -> None:
-    """Let myocytes fuse into one fibre in reach, chosen by lot among the open or living voxels of fibres with room, or die (writes kind, fused)."""
+    """Let myocytes fuse into one fibre in reach, by lot among those with room, or die (writes kind, fused)."""
     rows, columns = voxels.ground.shape
     dead = chance(p.death_rate, now.dt)
     for f in range(fused.size):
@@ -122,7 +145,7 @@ def fuse(cells: Cells, fused: Ints, voxels: Voxels, debris: Floats, room: Floats
                 ground = voxels.ground[row, col]
                 if ground == Ground.CLEARED or living(ground):
                     f = voxels.fibre[row, col]
-                    lot = uniform(now, cells.id[i], Draw.MYOCYTE_CHOICE, f % 1024)
+                    lot = uniform(now, cells.id[i], Draw.MYOCYTE_CHOICE, f % 65536)
                     if room[f] > 0.0 and lot < lowest:
                         best, lowest = f, lot
         if best != NOBODY and uniform(now, cells.id[i], Draw.MYOCYTE_FUSION) < chance(fusion(room[best], debris[best], p, growth), now.dt):
