@@ -759,9 +759,9 @@ def admit_cd4(world: World, births: list[Birth], recognition: float, p: paramete
             bear(births, Draw.CD4_ENTRY, i, capillary, Kind.CD4)
 
 
-def die_with_fibre(world: World, died: list[bool], share: float, now: Now) -> None:
+def die_with_fibre(world: World, died: list[bool], share: float, injury: int, now: Now) -> None:
     for cell in world.of_kind(Kind.QUIESCENT_SATELLITE):
-        if cell.fibre != NOBODY and died[cell.fibre] and lot(now, cell.id, Draw.SATELLITE_INJURY) < share:
+        if cell.fibre != NOBODY and died[cell.fibre] and lot(now, cell.id, Draw.SATELLITE_INJURY, injury) < share:
             cell.kind = Kind.NONE
 
 
@@ -848,10 +848,10 @@ def secrete_as_cd4(world: World, dilution: float, p: parameters.Cd4) -> None:
             world.secrete(signal, cell.x, cell.y, rate * dilution)
 
 
-def close_vessels(world: World, died: list[bool], share: float, now: Now) -> None:
+def close_vessels(world: World, died: list[bool], share: float, injury: int, now: Now) -> None:
     doomed = {i for f, dead in zip(world.fibres, died, strict=True) if dead for i in f.capillaries}
     for i in doomed:
-        if lot(now, i, Draw.VESSEL_LOSS) < share:
+        if lot(now, i, Draw.VESSEL_LOSS, injury) < share:
             world.capillaries[i].perfused = False
 
 
@@ -891,7 +891,7 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
     fibroblasts = crowd_of(world, SIGNAL_VOXEL, Kind.FIBROBLAST, Kind.MYOFIBROBLAST)
 
     died = injure_fibres(world, attack(world, params.fibre.injury), params.fibre.injury, now)
-    close_vessels(world, died, params.vessel.necrosis_loss, now)
+    close_vessels(world, died, params.vessel.necrosis_loss, 0, now)
     world.counters[Counter.NECROSES] += sum(died)
     dead_before, bites = dead_places(world), dict[Place, int]()
     bite_as_macrophage(world, bites, params.macrophage.engulfment)

@@ -156,3 +156,7 @@ def test_every_draw_has_its_own_number() -> None:
 
 def test_every_draw_leaves_the_bits_of_the_attempt_free() -> None:
     assert all(0 < int(draw) < 2**16 for draw in Draw)
+
+
+def test_no_two_decisions_share_a_number() -> None:
+    assert len(Draw.__members__) == len({draw.value for draw in Draw})

@@ -88,7 +88,7 @@ def busy_tissue(preset: str, seed: int, cells_per_kind: int = 25, width: float =
     for f in np.flatnonzero(tissue.fibres.state == FibreState.NECROTIC):
         _age_injury(tissue, int(f), random)
     tissue.fibres.alarm[:] = random.random(tissue.fibres.x.size)
-    tissue.vessels.perfused[:] = random.random(tissue.vessels.x.size) < 0.7
+    tissue.vessels.perfused[:] = random.random(tissue.vessels.x.size) < 0.5
     connective = tissue.voxels.ground == Ground.CONNECTIVE
     tissue.voxels.collagen[connective] *= random.uniform(0.5, 1.5, np.count_nonzero(connective))
     tissue.blood[Compartment.MONOCYTES], tissue.blood[Compartment.CREATINE_KINASE] = random.uniform(0.5, 3.0), random.uniform(0.0, 5000.0)

@@ -552,3 +552,37 @@ def export(run_folder: Path, form: str) -> None:
     click.echo(",".join(("hours", *told["outcomes"])))
     for row in zip(*columns, strict=True):
         click.echo(",".join(repr(value) for value in row))
+
+
+@main.command()
+@click.option("--case", "cases", multiple=True, metavar="NAME", help="Measure only this; may be repeated.  [default: all]")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Append one JSON line per case to this file.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of a table.")
+@click.option("--quick", is_flag=True, help="Few repeats of less work, for a look.")
+def bench(cases: tuple[str, ...], out: Path | None, as_json: bool, quick: bool) -> None:
+    """Measure how fast this machine simulates: about four minutes for all.
+
+    The table shows the least and the median of all repeats, in the unit that ends each name, and the aim of the developers for the least.
+    """
+    from imam_sim.study.bench import CASES, run, table
+    from imam_sim.study.scenario import nearest
+
+    for name in cases:
+        if name not in CASES:
+            raise click.UsageError(f"--case: got {name}, must be one of {', '.join(CASES)}{nearest(name, CASES)}")
+    if not as_json:
+        click.echo(f"{'':37}{'minimum':>10}{'median':>10}")
+    for name in CASES:
+        if cases and name not in cases:
+            continue
+        click.echo(f"measuring {name}", err=True)
+        record = run(name, quick)
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        if out is not None:
+            with out.open("a", encoding="utf-8") as history:
+                history.write(line + "\n")
+        if as_json:
+            click.echo(line)
+            continue
+        for text, met in table(record):
+            click.echo(text if met is None else click.style(text, fg="green" if met else "yellow"))

@@ -58,7 +58,6 @@ ROUNDING_SHARE = 0.4  # a fibre voxel goes if less of the window than this is it
 LEAST_FIBRE = 12  # voxels, smaller fibres become connective tissue
 BEST_GAIN = 3  # fibres that a capillary in a corner between fibres touches
 TRIES = 1000  # draws for a free place before the next free one is taken
-MACROPHAGE_REPAIR = 0.2  # repair level of resident macrophages
 MM3 = 1e9  # um3
 
 
@@ -655,7 +654,8 @@ def _make_cells(params: Parameters, layout: Layout, first_rim: Longs, rim: Longs
     cells.kind[:n] = kind
     cells.fibre[:n] = fibre
     cells.resident[:n] = True
-    cells.repair[:n][kind == Kind.MACROPHAGE] = MACROPHAGE_REPAIR
+    ampk = params.macrophage.repair_activation.ampk_drive
+    cells.repair[:n][kind == Kind.MACROPHAGE] = ampk / (ampk + 1.0)  # where the repair level rests without any signal
     orient(cells.x, cells.y, cells.ux, cells.uy, place, nx, now)
     return cells, n
 

@@ -102,9 +102,9 @@ def _fibres(tissue: Tissue, params: Parameters) -> dict[str, float]:
 def _surroundings(tissue: Tissue) -> dict[str, float]:
     voxels, perfused = tissue.voxels, tissue.vessels.perfused
     loose = ((voxels.ground == Ground.CONNECTIVE) & (voxels.region == Region.FASCICLE)) | (voxels.ground == Ground.SCAR)
-    n_perfused = np.count_nonzero(perfused)
+    n_loose, n_perfused = int(np.count_nonzero(loose)), int(np.count_nonzero(perfused))
     return {
-        "collagen": exact_sum(voxels.collagen[loose]) / max(np.count_nonzero(loose), 1),
+        "collagen": exact_sum(voxels.collagen[loose]) / max(n_loose, 1),
         "capillaries_per_fibre": n_perfused / max(tissue.fibres.x.size, 1),
         "perfused_share": n_perfused / max(perfused.size, 1),
         "blood_monocytes": tissue.blood[Compartment.MONOCYTES],

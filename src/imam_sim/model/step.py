@@ -91,7 +91,7 @@ def die_and_clear(tissue: Tissue, near: Near, params: Parameters, now: Now) -> N
     macrophage.attack(attacks, cells, level, voxels.ground, voxels.fibre, params.fibre.injury)
     died = np.zeros(fibres.x.size, np.bool_)
     fibre.injure_fibres(died, fibres, voxels, attacks, params.fibre.injury, now)
-    after_death(tissue, died, params.vessel.necrosis_loss, now)
+    after_death(tissue, died, params.vessel.necrosis_loss, 0, now)
 
     shape = voxels.ground.shape
     bites, lost, eaten = np.zeros(shape, np.int64), np.empty(shape), np.zeros(shape, np.int32)
@@ -105,9 +105,9 @@ def die_and_clear(tissue: Tissue, near: Near, params: Parameters, now: Now) -> N
     )
 
 
-def after_death(tissue: Tissue, died: Flags, vessel_loss: float, now: Now) -> None:
+def after_death(tissue: Tissue, died: Flags, vessel_loss: float, nth: int, now: Now) -> None:
     """What the death of fibres does to their capillaries and to the count of deaths."""
-    vessel.close_vessels(tissue.vessels, tissue.fibres, died, vessel_loss, now)
+    vessel.close_vessels(tissue.vessels, tissue.fibres, died, vessel_loss, nth, now)
     tissue.counters[Counter.NECROSES] += np.count_nonzero(died)
 
 
@@ -188,13 +188,13 @@ def circulate(tissue: Tissue, params: Parameters, now: Now) -> None:
     blood.circulate(tissue.blood, tissue.fibres, ccl2, params.fibre.alarm_time, params.blood, now)
 
 
-def injure(tissue: Tissue, params: Parameters, pattern: str, fraction: float, now: Now) -> None:
-    """An injury from outside: kills a fraction of the living fibre area, and with it satellite cells and capillaries, in a pattern."""
-    hit = injury.hit_by_injury(tissue.fibres, pattern, fraction, *size(tissue), now)
+def injure(tissue: Tissue, params: Parameters, pattern: str, fraction: float, now: Now, nth: int = 1) -> None:
+    """The n-th injury from outside at this moment: kills a fraction of the living fibre area in a pattern, with what sits on it."""
+    hit = injury.hit_by_injury(tissue.fibres, pattern, fraction, *size(tissue), nth, now)
     for f in np.flatnonzero(hit):
-        fibre.necrose(f, tissue.fibres, tissue.voxels.ground, tissue.voxels.debris)
-    satellite.die_with_fibre(in_use(tissue), hit, params.satellite.injury_death, now)
-    after_death(tissue, hit, params.vessel.injury_loss, now)
+        fibre.necrose(int(f), tissue.fibres, tissue.voxels.ground, tissue.voxels.debris)
+    satellite.die_with_fibre(in_use(tissue), hit, params.satellite.injury_death, nth, now)
+    after_death(tissue, hit, params.vessel.injury_loss, nth, now)
 
 
 def recognised(tissue: Tissue, params: Parameters) -> float:

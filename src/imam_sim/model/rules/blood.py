@@ -20,14 +20,14 @@ def monocyte_target(ccl2: float, p: Blood) -> float:
 def creatine_kinase_target(leaking: float, p: Blood) -> float:
     """Level at which release and clearance of creatine kinase [U/L] balance: rest + release x leaking half_life/ln 2.
 
-    `leaking` is the share of all fibre that sets its enzyme free per hour; the half-life is 36 h [ck_kinetics].
+    `leaking` is the share of all fibre that sets its enzyme free per hour; the half-life is some 36 h.
     """
     return p.creatine_kinase_rest + p.creatine_kinase_release * leaking * p.creatine_kinase_half_life / LN2
 
 
 @jit
 def leaking_share(fibres: Fibres, alarm_time: float) -> float:
-    """Share of all fibre territory that sets its enzyme free per hour [1/h]: each fresh death empties with the time constant of its alarm."""
+    """Share of all fibre territory that sets its enzyme free per hour [1/h]: each death empties with the time constant of its alarm."""
     fresh, whole = 0.0, 0.0
     for f in range(fibres.x.size):
         fresh += fibres.alarm[f] * fibres.territory[f]

@@ -190,7 +190,7 @@ def calm(fibres: Fibres, p: Fibre, now: Now) -> None:
 
 @jit
 def secrete_as_fibre(secreted: Longs, fibres: Fibres, voxels: Voxels, p: FibreSecretion) -> None:
-    """Danger signals, IL-1 and HGF from debris, more while it is fresh; CCL2 and HGF from open tubes; IGF-1 from living fibre (writes secreted)."""
+    """Danger signals, IL-1 and HGF from debris, most while fresh; CCL2 and HGF from open tubes; IGF-1 from living (writes secreted)."""
     rows, columns = voxels.ground.shape
     for row in range(rows):
         for col in range(columns):

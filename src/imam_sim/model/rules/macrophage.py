@@ -31,8 +31,8 @@ def inflammatory_target(damp: float, tnf: float, ifn: float, il10: float, il4: f
 def repair_target(load: float, il10: float, il4: float, ifn: float, damp: float, p: RepairActivation) -> float:
     """The repair level that a macrophage heads for.
 
-    r* = R / (R + 1 + ifn_gain IFN/(IFN + ifn_half) + DAMP/damp_half),  R = load/load_half + IL10/il10_half + IL4/il4_half + ampk_drive; load
-    in um3, signals in ng/mL [wellmixed]. Engulfing debris is what switches the cell [arnold2007].
+    r* = R / (R + 1 + ifn_gain IFN/(IFN + ifn_half) + DAMP/damp_half),  R = load/load_half + IL10/il10_half + IL4/il4_half + ampk_drive;
+    load in um3, signals in ng/mL [wellmixed]. Engulfing debris is what switches the cell [arnold2007].
     """
     drive = load / p.load_half + il10 / p.il10_half + il4 / p.il4_half + p.ampk_drive
     return drive / (drive + 1.0 + p.ifn_gain * hill(ifn, p.ifn_half) + damp / p.damp_half)
@@ -197,7 +197,7 @@ def attack(attacks: Longs, cells: Cells, level: Floats, ground: Bytes, fibre: In
 
 @jit
 def divide_macrophages(newborns: Newborns, cells: Cells, p: Macrophage, now: Now) -> None:
-    """Divide at the hazard division_rate r load/(load + division_load_half); both daughters keep half of the load (writes newborns, load)."""
+    """Divide at the hazard division_rate r load/(load + division_load_half); both daughters keep half the load (writes newborns, load)."""
     for i in range(cells.kind.size):
         if cells.kind[i] != Kind.MACROPHAGE:
             continue
@@ -233,7 +233,7 @@ def kill_macrophages(cells: Cells, level: Floats, p: MacrophageDeath, now: Now) 
 
 @jit
 def presentation(cells: Cells, load_half: float) -> float:
-    """Macrophages that present antigen, in whole cells: sum of a load/(load + load_half), summed in whole numbers so that order is nothing."""
+    """Macrophages that present antigen, in whole cells: sum of a load/(load + load_half), in whole numbers so that order is nothing."""
     total = 0
     for i in range(cells.kind.size):
         if cells.kind[i] == Kind.MACROPHAGE:

@@ -28,7 +28,7 @@ def waking_cue(hgf: float, tnf: float, p: SatelliteActivation) -> float:
 
 @jit
 def satellite_division(il6: float, crowd: float, p: SatelliteDivision) -> float:
-    """Hazard of division [1/h]: rate IL6^2/(IL6^2 + il6_half^2) max(0, 1 - crowd/crowding); IL-6 of macrophages is the mitogen [wellmixed]."""
+    """Hazard of division [1/h]: rate IL6^2/(IL6^2 + il6_half^2) max(0, 1 - crowd/crowding); IL-6 is the mitogen [wellmixed]."""
     return p.rate * steep_hill(il6, p.il6_half) * max(0.0, 1.0 - crowd / p.crowding)
 
 
@@ -58,12 +58,13 @@ def niche_loss(n: float, rest: float, p: Satellite) -> float:
 
 
 @jit
-def die_with_fibre(cells: Cells, died: Flags, share: float, now: Now) -> None:
-    """Kill a share of the satellite cells on fibres that died by injury (writes kind)."""
+def die_with_fibre(cells: Cells, died: Flags, share: float, injury: int, now: Now) -> None:
+    """Kill a share of the satellite cells on fibres that died by the n-th injury of this moment (writes kind)."""
     for i in range(cells.kind.size):
-        if cells.kind[i] == Kind.QUIESCENT_SATELLITE and cells.fibre[i] != NOBODY and died[cells.fibre[i]]:
-            if uniform(now, cells.id[i], Draw.SATELLITE_INJURY) < share:
-                cells.kind[i] = Kind.NONE
+        if cells.kind[i] != Kind.QUIESCENT_SATELLITE or cells.fibre[i] == NOBODY or not died[cells.fibre[i]]:
+            continue
+        if uniform(now, cells.id[i], Draw.SATELLITE_INJURY, injury) < share:
+            cells.kind[i] = Kind.NONE
 
 
 @jit

@@ -17,13 +17,13 @@ def reopening(vegf: float, p: Vessel) -> float:
 
 
 @jit
-def close_vessels(vessels: Vessels, fibres: Fibres, died: Flags, share: float, now: Now) -> None:
-    """Close a share of the capillaries that touch fibres which have just died (writes perfused)."""
+def close_vessels(vessels: Vessels, fibres: Fibres, died: Flags, share: float, injury: int, now: Now) -> None:
+    """Close a share of the capillaries at fibres that have just died, by the n-th injury of this moment or by none: 0 (writes perfused)."""
     for f in range(died.size):
         if died[f]:
             for k in range(fibres.first_vessel[f], fibres.first_vessel[f + 1]):
                 i = fibres.vessels[k]
-                if uniform(now, i, Draw.VESSEL_LOSS) < share:
+                if uniform(now, i, Draw.VESSEL_LOSS, injury) < share:
                     vessels.perfused[i] = False
 
 

@@ -1,0 +1,256 @@
+"""From a scenario to a course: steps, events and what is recorded. Knows no files.
+
+A `Simulation` is a tissue and the number of its next step; nothing else decides how it goes on. What is recorded at a time is the tissue
+before the events of that time, so time 0 shows health.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imam_sim.model import fields, jit, observe, step
+from imam_sim.model.initial import make_tissue
+from imam_sim.model.params import Parameters
+from imam_sim.model.quantity import put
+from imam_sim.model.state import Floats, Now, Tissue, copy, in_use, size
+from imam_sim.study.scenario import Injure, Record, Scenario, Set, TissueChoice
+
+ROUNDING = 1e-6  # share of a step that a time may lie behind a step and still fall on it
+MAX_SEED = 2**63 - 1
+SMALL = 200.0  # um, edge of the tissue on which kernels are tried
+
+
+class Simulation:
+    """One tissue under one scenario, step by step."""
+
+    def __init__(self, scenario: Scenario, seed: int, tissue: Tissue, step: int) -> None:
+        assert 0 <= seed <= MAX_SEED, f"seed: got {seed}, must be 0 to {MAX_SEED}"
+        self.scenario = scenario
+        self.seed = seed
+        self.tissue = tissue
+        self.step = step
+        self.per_hour = round(1.0 / scenario.step)
+        self.last = self.step_at(scenario.duration)
+        self._every = self.step_at(scenario.record.every)
+        self._sections = {self.step_at(hours) for hours in scenario.record.sections}
+        self._injuries = [(self.step_at(event.at), event) for event in scenario.events if isinstance(event, Injure)]
+        self._windows = [
+            (self.step_at(event.start), math.inf if event.stop is None else self.step_at(event.stop), event)
+            for event in scenario.events
+            if isinstance(event, Set)
+        ]
+        self._edges = {edge for start, stop, _ in self._windows for edge in (start, stop)}
+        self._healthy = scenario.base_params()
+        self.params = self._params_now()
+        self._transport = self._make_transport()
+
+    @classmethod
+    def start(cls, scenario: Scenario, seed: int) -> Simulation:
+        """At time 0, with a fresh tissue."""
+        tissue = make_tissue(scenario.base_params(), seed, scenario.tissue.width, scenario.tissue.height)
+        return cls(scenario, seed, tissue, 0)
+
+    def step_at(self, hours: float) -> int:
+        """The first step at or after a time [h]."""
+        return math.ceil(hours * self.per_hour - ROUNDING)
+
+    @property
+    def hours(self) -> float:
+        """Time since the start [h], of all steps together and never a sum of steps."""
+        return self.step / self.per_hour
+
+    @property
+    def done(self) -> bool:
+        """Whether the end is reached."""
+        return self.step >= self.last
+
+    @property
+    def outcomes_due(self) -> bool:
+        """Whether outcomes are recorded now: at multiples of `record.every` and at the end."""
+        return self.step % self._every == 0 or self.done
+
+    @property
+    def section_due(self) -> bool:
+        """Whether the whole tissue is recorded now."""
+        return self.step in self._sections
+
+    def measure(self) -> Floats:
+        """All outcomes now, in the order of observe.OUTCOMES."""
+        return observe.measure(self.tissue, self.params)
+
+    def advance(self) -> None:
+        """The events of now, then one step; changes `tissue`, `step` and `params`.
+
+        FloatingPointError, with the time, where a number leaves what is possible.
+        """
+        assert not self.done, "the simulation is at its end"
+        now = Now(self.seed, self.step, self.scenario.step)
+        try:
+            for nth, event in enumerate((event for due, event in self._injuries if due == self.step), start=1):
+                step.injure(self.tissue, self.params, event.pattern, event.fraction, now, nth)
+            self.tissue = step.advance(self.tissue, self.params, self._transport, now)
+            _refuse_impossible_cells(self.tissue)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"step {self.step} ({self.hours:g} h): {error}") from error
+        self.step += 1
+        if self.step in self._edges:
+            before, self.params = self.params, self._params_now()
+            if self.params.signal != before.signal:
+                self._transport = self._make_transport()
+
+    def _params_now(self) -> Parameters:
+        return put(self._healthy, {event.parameter: event.value for start, stop, event in self._windows if start <= self.step < stop})
+
+    def _make_transport(self) -> fields.Transport:
+        _, ny, nx = self.tissue.fields.level.shape
+        return fields.make_transport(self.params.signal, (ny, nx), self.scenario.step)
+
+
+def _refuse_impossible_cells(tissue: Tissue) -> None:
+    """FloatingPointError, with cell and quantity, for a cell outside the section or with a level that cannot be."""
+    cells = in_use(tissue)
+    width, height = size(tissue)
+    for name, highest in (("x", width), ("y", height), ("inflammatory", 1.0), ("repair", 1.0), ("load", math.inf)):
+        values = getattr(cells, name)
+        good = (values >= 0.0) & (values <= highest) & (values < math.inf)
+        if not good.all():
+            i = int(np.argmin(good))
+            raise FloatingPointError(f"cell {cells.id[i]}: {name}: got {values[i]:g}, must be 0 to {highest:g}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The course of one simulation, up to its end or to where it was stopped: `tissue` is the state at `step`."""
+
+    scenario: Scenario
+    seed: int
+    times: Floats  # h
+    outcomes: dict[str, Floats]  # one value per time
+    sections: list[tuple[float, Tissue]]  # h, whole tissue
+    tissue: Tissue
+    step: int
+    finished: bool
+
+
+def follow(
+    simulation: Simulation,
+    record: Callable[[Simulation], None],
+    *,
+    progress: Callable[[Simulation], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> bool:
+    """Lead a simulation to its end; False where `stop`, asked before each step, ended it earlier.
+
+    `record` is called whenever outcomes or a section are due, `progress` after each step.
+    """
+    while True:
+        if simulation.outcomes_due or simulation.section_due:
+            record(simulation)
+        if simulation.done:
+            return True
+        if stop and stop():
+            return False
+        simulation.advance()
+        if progress:
+            progress(simulation)
+
+
+def simulate(
+    scenario: Scenario,
+    seed: int = 1,
+    *,
+    progress: Callable[[Simulation], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    checkpoint: Callable[[Result], None] | None = None,
+    resume_from: Result | None = None,
+) -> Result:
+    """Run a scenario in memory.
+
+    `progress` is called after each step and `stop` asked before each; `checkpoint` gets the course so far after each record. A course
+    that is not finished goes on with `resume_from` and ends as if it had never been cut. ValueError where it is of another scenario
+    or seed; FloatingPointError as in `Simulation.advance`.
+    """
+    if resume_from is None:
+        prepare_kernels()
+        simulation = Simulation.start(scenario, seed)
+        times, rows, sections = [], [], []
+    else:
+        if (resume_from.scenario, resume_from.seed) != (scenario, seed):
+            raise ValueError("resume_from: got the course of another scenario or seed")
+        simulation = Simulation(scenario, seed, copy(resume_from.tissue), resume_from.step)
+        kept = resume_from.times < simulation.hours
+        times = resume_from.times[kept].tolist()
+        rows = list(np.column_stack([resume_from.outcomes[name] for name in observe.NAMES])[kept])
+        sections = [(hours, tissue) for hours, tissue in resume_from.sections if hours < simulation.hours]
+
+    def result(finished: bool) -> Result:
+        table = np.array(rows).reshape(len(rows), len(observe.NAMES))
+        outcomes = {name: table[:, i].copy() for i, name in enumerate(observe.NAMES)}
+        tissue = simulation.tissue if finished else copy(simulation.tissue)
+        return Result(scenario, seed, np.array(times), outcomes, list(sections), tissue, simulation.step, finished)
+
+    def record(now: Simulation) -> None:
+        if now.outcomes_due:
+            times.append(now.hours)
+            rows.append(now.measure())
+        if now.section_due:
+            sections.append((now.hours, copy(now.tissue)))
+        if checkpoint:
+            checkpoint(result(False))
+
+    return result(follow(simulation, record, progress=progress, stop=stop))
+
+
+def shortened(scenario: Scenario, hours: float) -> Scenario:
+    """A scenario that ends earlier: sections and events behind its end are left out, its end is shown."""
+    if hours >= scenario.duration:
+        return scenario
+    sections = (*(time for time in scenario.record.sections if time < hours), hours)
+    events = tuple(event for event in scenario.events if (event.at if isinstance(event, Injure) else event.start) < hours)
+    events = tuple(
+        event.model_copy(update={"stop": None}) if isinstance(event, Set) and (event.stop or 0.0) > hours else event for event in events
+    )
+    record = Record(every=scenario.record.every, sections=sections)
+    return scenario.model_copy(update={"duration": hours, "record": record, "events": events})
+
+
+def prepare_kernels() -> None:
+    """Load or compile every kernel, on a small tissue that is then thrown away.
+
+    A damaged file in the cache of compiled kernels shows itself here, by whatever error: then the cache is emptied and all is compiled
+    anew, once.
+    """
+    try:
+        _try_kernels()
+    except Exception:
+        jit.forget()
+        _try_kernels()
+    else:  # what was loaded before the damage showed is not written again, so a cache just emptied is not whole yet
+        if jit.CACHE is not None:
+            with contextlib.suppress(OSError):
+                _ready_mark(jit.CACHE).touch()
+
+
+def kernels_ready() -> bool:
+    """Whether every kernel was compiled before and is waiting in the cache."""
+    return jit.CACHE is not None and _ready_mark(jit.CACHE).is_file()
+
+
+def _ready_mark(cache: Path) -> Path:
+    """An empty file that says that all kernels of this installation are in the cache, where others may share it."""
+    return cache / f"ready-{hashlib.sha256(__file__.encode()).hexdigest()[:16]}"
+
+
+def _try_kernels() -> None:
+    injury = Injure(at=0.0, pattern="diffuse", fraction=0.5)
+    small = {"duration": 1.0, "tissue": TissueChoice(width=SMALL, height=SMALL), "events": (injury,)}
+    trial = Simulation.start(Scenario.model_validate(small), 1)
+    trial.advance()
+    trial.measure()
