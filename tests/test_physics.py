@@ -540,7 +540,7 @@ def assert_halving_the_step_changes_nothing(seeds: Sequence[int], side: float, d
     """No outcome changes beyond chance, and those in which chance is small by no more than the share of their mean that is stated."""
     mean, change = halving_changes(seeds, side, days)
     t = change.mean(axis=0) / np.maximum(change.std(axis=0, ddof=1), 1e-12) * math.sqrt(len(seeds))
-    relative = np.abs(change.mean(axis=0)) / mean
+    relative = np.abs(change.mean(axis=0)) / np.maximum(mean, 1e-12)
     names = [(name, day) for day in days for name in COMPARED]
     assert not [name for name, p in zip(names, 2.0 * student.sf(np.abs(t), len(seeds) - 1), strict=True) if p < TWO_SIDED]
     assert not [name for name, change in zip(names, relative, strict=True) if change > stated.get(name[0], np.inf)]

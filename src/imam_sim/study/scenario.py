@@ -264,8 +264,8 @@ class Injure(_Frozen):
 
     kind: Literal["injure"] = "injure"
     at: Annotated[float, *_time("0 d", "when [h]")]
-    pattern: Literal["localised", "scattered", "diffuse"] = Field(description="one focus, single fibres, or the whole section alike")
-    fraction: Annotated[float, Field(ge=0.0, le=1.0, description="share of all fibres that die"), BeforeValidator(_fraction)]
+    pattern: Literal["localised", "scattered", "diffuse"] = Field(description="around one focus, single fibres by lot, or around many foci")
+    fraction: Annotated[float, Field(ge=0.0, le=1.0, description="share of the living fibre area that dies"), BeforeValidator(_fraction)]
 
 
 class Set(_Frozen):
