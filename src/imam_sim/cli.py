@@ -560,7 +560,7 @@ def export(run_folder: Path, form: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON lines instead of a table.")
 @click.option("--quick", is_flag=True, help="Few repeats of less work, for a look.")
 def bench(cases: tuple[str, ...], out: Path | None, as_json: bool, quick: bool) -> None:
-    """Measure how fast this machine simulates: about four minutes for all.
+    """Measure how fast this machine simulates: about two minutes for all.
 
     The table shows the least and the median of all repeats, in the unit that ends each name, and the aim of the developers for the least.
     """

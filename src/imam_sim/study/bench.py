@@ -296,8 +296,8 @@ CASES = {
     "tissue": Case("making the default tissue", _tissue, 7, {"tissue_s": 0.3}),
     "signals": Case("signals, 100 x 100 voxels", _signals, 50, {}),
     "cells": Case(f"everything but signals, about {CROWD} cells", _cells, 15, {}),
-    "day_default": Case("a day of the default tissue", _day_default, 3, {"healthy_day_s": 0.5, "inflamed_day_s": 0.5}),
-    "acute_day": Case("the third day of injured mouse muscle", _acute_day, 3, {"acute_day_s": 0.5}),
+    "day_default": Case("a day of the default tissue", _day_default, 5, {"healthy_day_s": 0.5, "inflamed_day_s": 0.5}),
+    "acute_day": Case("the third day of injured mouse muscle", _acute_day, 5, {"acute_day_s": 0.5}),
 }
 
 
