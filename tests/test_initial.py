@@ -5,7 +5,8 @@ import pytest
 from scipy.ndimage import distance_transform_edt, label
 from scipy.spatial import cKDTree
 
-from imam_sim.model import initial, state
+from imam_sim.model import initial, state, step
+from imam_sim.model.fields import make_transport
 from imam_sim.model.params import PRESETS, Geometry, Parameters
 from imam_sim.model.quantity import put
 from imam_sim.model.rng import Draw, uniform_pair
@@ -380,3 +381,12 @@ def test_only_the_largest_piece_of_a_fibre_is_kept_and_small_fibres_go() -> None
     expected[0:4, 0:4] = 0
     assert initial.keep_whole(labels, 3) == 1
     assert (labels == expected).all()
+
+
+def test_a_bare_tissue_stays_as_it_is() -> None:
+    tissue = initial.make_bare_tissue(Parameters(), 100.0, 200.0)
+    transport = make_transport(Parameters().signal, (20, 10), 0.25)
+    after = step.advance(state.copy(tissue), Parameters(), transport, Now(1, 0, 0.25))
+    changed = {name for name, array in state.arrays(after).items() if not np.array_equal(array, state.arrays(tissue)[name])}
+    assert changed == {"counters"}
+    assert after.counters.tolist() == [0, 0, 1, 0, 0]

@@ -104,3 +104,20 @@ def test_compiling_leaves_the_cache_setting_of_numba_alone() -> None:
     assert twice(1.5) == 3.0
     after = config.CACHE_DIR  # type: ignore[attr-defined]
     assert after == before
+
+
+def test_kernels_of_another_cache_are_taken_over_where_ours_lacks_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    for folder, names in ((ours, ("fields.read-1",)), (other, ("fields.read-1", "space.tally-2"))):
+        (folder / "model").mkdir(parents=True)
+        for name in names:
+            (folder / "model" / f"{name}.py311.nbi").write_text(folder.name)
+            (folder / "model" / f"{name}.py311.1.nbc").write_text(folder.name)
+    monkeypatch.setattr(jit, "CACHE", ours)
+    jit.adopt(other)
+    assert {file.name: file.read_text() for file in (ours / "model").iterdir()} == {
+        "fields.read-1.py311.nbi": "ours",
+        "fields.read-1.py311.1.nbc": "ours",
+        "space.tally-2.py311.nbi": "other",
+        "space.tally-2.py311.1.nbc": "other",
+    }

@@ -94,30 +94,48 @@ def make_tissue(params: Parameters, seed: int, width: float, height: float) -> T
     ValueError where a side is not a positive multiple of 10 um, where the fascia leaves no room for a fibre, or where the resident cells
     do not fit into the connective tissue.
     """
-    ny, nx = _side("height", height), _side("width", width)
+    tissue = make_bare_tissue(params, width, height)
+    ny, nx = tissue.voxels.ground.shape
     now = Now(seed, 0, 0.0)
     geometry = params.geometry
     layout = _lay_out(geometry, ny, nx, now)
     fibres = _make_fibres(layout, geometry)
     first_rim, rim = _find_rims(layout)
     capillaries = _place_capillaries(layout, first_rim, rim, geometry, now)
-    first_vessel, vessels = touched_vessels(layout.fibre, layout.n_fibres, capillaries, geometry.capillary_reach / VOXEL)
-    fibres = fibres._replace(first_vessel=first_vessel, vessels=vessels)
+    first_vessel, touching = touched_vessels(layout.fibre, layout.n_fibres, capillaries, geometry.capillary_reach / VOXEL)
+    fibres = fibres._replace(first_vessel=first_vessel, vessels=touching)
     cells, n_cells = _make_cells(params, layout, first_rim, rim, now)
-    counters = np.zeros(len(Counter), np.int64)
-    counters[Counter.CELLS] = counters[Counter.NEXT_ID] = n_cells
+    tissue.counters[Counter.CELLS] = tissue.counters[Counter.NEXT_ID] = n_cells
+    rows, columns = np.divmod(capillaries, nx)
+    vessels = Vessels((columns + 0.5) * VOXEL, (rows + 0.5) * VOXEL, np.ones(capillaries.size, np.bool_))
+    return tissue._replace(cells=cells, fibres=fibres, vessels=vessels, voxels=_make_voxels(layout, geometry))
+
+
+def make_bare_tissue(params: Parameters, width: float, height: float) -> Tissue:
+    """A section of loose connective tissue of `width` x `height` um without fibres, capillaries and cells: for laws on their own.
+
+    ValueError where a side is not a positive multiple of 10 um.
+    """
+    shape = _side("height", height), _side("width", width)
+    floats, longs, start = np.zeros(0), np.zeros(0, np.int64), np.zeros(1, np.int64)
+    state, flags = np.zeros(0, np.int8), np.zeros(0, np.bool_)
     blood = np.zeros(len(Compartment))
     blood[Compartment.MONOCYTES] = 1.0
     blood[Compartment.CREATINE_KINASE] = params.blood.creatine_kinase_rest
-    rows, columns = np.divmod(capillaries, nx)
     return Tissue(
-        cells=cells,
-        fibres=fibres,
-        vessels=Vessels((columns + 0.5) * VOXEL, (rows + 0.5) * VOXEL, np.ones(capillaries.size, np.bool_)),
-        voxels=_make_voxels(layout, geometry),
-        fields=empty_fields((ny // 2, nx // 2)),
+        cells=_empty_cells(LEAST_CAPACITY),
+        fibres=Fibres(floats, floats, longs, state, longs, floats, floats, flags, start, longs, start, np.zeros(0, np.int32)),
+        vessels=Vessels(floats, floats, flags),
+        voxels=Voxels(
+            fibre=np.full(shape, NOBODY, np.int32),
+            region=np.zeros(shape, np.int8),
+            ground=np.zeros(shape, np.int8),
+            debris=np.zeros(shape),
+            collagen=np.ones(shape),
+        ),
+        fields=empty_fields((shape[0] // 2, shape[1] // 2)),
         blood=blood,
-        counters=counters,
+        counters=np.zeros(len(Counter), np.int64),
     )
 
 

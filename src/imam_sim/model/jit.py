@@ -60,6 +60,22 @@ def forget() -> None:
         shutil.rmtree(CACHE, ignore_errors=True)
 
 
+def adopt(folder: Path) -> None:
+    """Move the compiled kernels of another cache folder into ours, where ours lacks them.
+
+    A kernel is a file that lists its versions and a file for each, told apart by name. The list goes last, so that it never names
+    what is not there.
+    """
+    if CACHE is None:
+        return
+    for listing in folder.rglob("*.nbi"):
+        home = CACHE / listing.parent.relative_to(folder)
+        if not (home / listing.name).exists():
+            home.mkdir(parents=True, exist_ok=True)
+            for file in (*listing.parent.glob(f"{listing.stem}.*.nbc"), listing):
+                shutil.move(file, home / file.name)
+
+
 def jit(kernel: Kernel) -> Kernel:
     """Compile a function: division like numpy's, no reordering of arithmetic, no global interpreter lock, kept between starts."""
     before = config.CACHE_DIR  # type: ignore[attr-defined]

@@ -9,6 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from imam_sim.model import fields, jit, observe, step
-from imam_sim.model.initial import make_tissue
+from imam_sim.model.initial import make_bare_tissue, make_tissue
+from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import put
 from imam_sim.model.state import Floats, Now, Tissue, copy, in_use, size
@@ -227,15 +232,16 @@ def prepare_kernels() -> None:
     A damaged file in the cache of compiled kernels shows itself here, by whatever error: then the cache is emptied and all is compiled
     anew, once.
     """
+    if jit.CACHE is not None and not jit.warm() and (os.cpu_count() or 1) > 1:
+        _compile_in_two(jit.CACHE)
     try:
         _try_kernels()
     except Exception:
         jit.forget()
         _try_kernels()
-    else:  # what was loaded before the damage showed is not written again, so a cache just emptied is not whole yet
-        if jit.CACHE is not None:
-            with contextlib.suppress(OSError):
-                _ready_mark(jit.CACHE).touch()
+    if jit.CACHE is not None:
+        with contextlib.suppress(OSError):
+            _ready_mark(jit.CACHE).touch()
 
 
 def kernels_ready() -> bool:
@@ -248,9 +254,58 @@ def _ready_mark(cache: Path) -> Path:
     return cache / f"ready-{hashlib.sha256(__file__.encode()).hexdigest()[:16]}"
 
 
+def _compile_in_two(cache: Path) -> None:
+    """Compile half of the kernels here and half in a second process, in half the time.
+
+    The second has a cache of its own, since two processes that fill one cross their files; what it made is taken over at the end. If it
+    fails, nothing is lost: what is missing is compiled when it is first called.
+    """
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=cache.parent) as folder:
+        code = f"from imam_sim.study import simulate; simulate.{try_half_of_the_kernels.__name__}()"
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        second = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "IMAM_CACHE_DIR": folder}, **quiet)  # type: ignore[call-overload]
+        try:
+            _try_other_half()
+            second.wait()
+        finally:
+            second.kill()
+            second.wait()
+        jit.adopt(Path(folder) / "kernels" / cache.name)
+
+
+def try_half_of_the_kernels() -> None:
+    """Call the kernels that make a tissue, and those of fibres, once each."""
+    trial = Simulation.start(Scenario.model_validate(_TRIAL), 1)
+    tissue, params, now = trial.tissue, trial.params, Now(1, 0, trial.scenario.step)
+    step.injure(tissue, params, "diffuse", 0.5, now)
+    step.die_and_clear(tissue, step.count(tissue), params, now)
+    step.regenerate(tissue, params, now)
+
+
+def _try_other_half() -> None:
+    """Call the other kernels of a step, once each, on a tissue without anything in it."""
+    scenario = Scenario.model_validate(_TRIAL)
+    params, now = scenario.base_params(), Now(1, 0, scenario.step)
+    tissue = make_bare_tissue(params, scenario.tissue.width, scenario.tissue.height)
+    newborns = no_newborns(1)
+    step.enter(tissue, newborns, params, now)
+    step.live(tissue, newborns, step.count(tissue), params, now)
+    tissue = settle(tissue, newborns, now)
+    step.move(tissue, params, now)
+    step.secrete(tissue, params)
+    _, ny, nx = tissue.fields.level.shape
+    fields.advance(tissue.fields, fields.make_transport(params.signal, (ny, nx), now.dt), now.dt)
+    step.circulate(tissue, params, now)
+
+
 def _try_kernels() -> None:
-    injury = Injure(at=0.0, pattern="diffuse", fraction=0.5)
-    small = {"duration": 1.0, "tissue": TissueChoice(width=SMALL, height=SMALL), "events": (injury,)}
-    trial = Simulation.start(Scenario.model_validate(small), 1)
+    trial = Simulation.start(Scenario.model_validate(_TRIAL), 1)
     trial.advance()
     trial.measure()
+
+
+_TRIAL = {
+    "duration": 1.0,
+    "tissue": TissueChoice(width=SMALL, height=SMALL),
+    "events": (Injure(at=0.0, pattern="diffuse", fraction=0.5),),
+}

@@ -32,7 +32,7 @@ def leaking_share(fibres: Fibres, alarm_time: float) -> float:
     for f in range(fibres.x.size):
         fresh += fibres.alarm[f] * fibres.territory[f]
         whole += fibres.territory[f]
-    return fresh / whole / alarm_time
+    return fresh / whole / alarm_time if whole > 0.0 else 0.0
 
 
 @jit
