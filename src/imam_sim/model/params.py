@@ -159,7 +159,7 @@ class FibreInjury(NamedTuple):
         Quantity(
             "1/h", 0.0, 10.0, "death per fully inflammatory, fully armed macrophage whose whole reach is that fibre", Fitted("wellmixed")
         ),
-    ] = 0.005
+    ] = 0.008
     unarmed_share: Annotated[float, Quantity("1", 0.0, 1.0, "share of that which needs no interferon-gamma", Fitted("wellmixed"))] = 0.0156
     ifn_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interferon-gamma that arms half", Fitted("wellmixed"))] = 1.0
     il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 that halves the attack", Fitted("wellmixed"))] = 4.4
