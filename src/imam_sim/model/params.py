@@ -2,7 +2,7 @@
 
 Units: hours, micrometres, ng/mL, pg per cell and hour, cells. Rates are hazards, never chances per step. The path through these records
 (`macrophage.repair_activation.il10_half`) is the only name that a number has. Source keys are those of docs/sources.bib; `wellmixed`
-marks structure and size taken from the well-mixed exploration described in docs/model.md.
+marks structure and size taken from the well-mixed exploration described in docs/model.md, `handset` what was then set by hand in space.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class FibreInjury(NamedTuple):
     macrophage_rate: Annotated[
         float,
         Quantity(
-            "1/h", 0.0, 10.0, "death per fully inflammatory, fully armed macrophage whose whole reach is that fibre", Fitted("wellmixed")
+            "1/h", 0.0, 10.0, "death per fully inflammatory, fully armed macrophage whose whole reach is that fibre", Fitted("handset")
         ),
     ] = 0.008
     unarmed_share: Annotated[float, Quantity("1", 0.0, 1.0, "share of that which needs no interferon-gamma", Fitted("wellmixed"))] = 0.0156
@@ -172,7 +172,7 @@ class FibreGrowth(NamedTuple):
     igf1_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "IGF-1 of half effect", Fitted("wellmixed"))] = 10.0
     room_half: Annotated[float, Quantity("1", 1e-06, 1.0, "share of open territory at which growth is halved", Fitted("wellmixed"))] = 0.1
     debris_half: Annotated[
-        float, Quantity("1", 1e-06, 1.0, "share of debris in the territory at which fusion and growth are halved", Fitted("wellmixed"))
+        float, Quantity("1", 1e-06, 1.0, "share of debris in the territory at which fusion and growth are halved", Fitted("handset"))
     ] = 0.1
     maturation_time: Annotated[
         float, Quantity("h", 1.0, 100000.0, "mean time until a regenerated fibre counts as mature", Assumed("about three weeks"))
@@ -199,9 +199,7 @@ class Fibre(NamedTuple):
 class Neutrophil(NamedTuple):
     """Neutrophils."""
 
-    entry_rate: Annotated[float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full interleukin-1", Fitted("wellmixed"))] = (
-        0.2
-    )
+    entry_rate: Annotated[float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full interleukin-1", Fitted("handset"))] = 0.2
     il1_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interleukin-1 of half entry", Fitted("wellmixed"))] = 0.22
     lifetime: Annotated[float, Quantity("h", 0.5, 100.0, "mean time to apoptosis in tissue", Fitted("wellmixed"))] = 8.3
     lysis_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "decay of apoptotic cells that nobody eats", Assumed("wellmixed"))] = 0.0167
@@ -210,15 +208,15 @@ class Neutrophil(NamedTuple):
         float, Quantity("um3", 10.0, 5000.0, "volume of an apoptotic cell, as load for who eats it", Measured("tingbeall1993"))
     ] = 300.0
     tnf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("wellmixed"))] = 4.7e-05
-    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("wellmixed"))] = 0.0001
-    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Assumed("smaller than that of dying fibres"))] = 1e-06
+    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("handset"))] = 0.0001
+    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("handset"))] = 1e-06
 
 
 class MonocyteEntry(NamedTuple):
     """Entry of monocytes through perfused capillaries."""
 
     stimulated_rate: Annotated[
-        float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full ligand and normal blood count", Fitted("wellmixed"))
+        float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full ligand and normal blood count", Fitted("handset"))
     ] = 0.04
     basal_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary without any signal", Fitted("wellmixed"))] = (
         0.0027
@@ -241,9 +239,9 @@ class Monocyte(NamedTuple):
 class InflammatoryActivation(NamedTuple):
     """What drives the inflammatory level and what opposes it."""
 
-    at_maturation: Annotated[
-        float, Quantity("1", 0.0, 1.0, "level of a monocyte that has just become a macrophage", Assumed("wellmixed"))
-    ] = 0.2
+    at_maturation: Annotated[float, Quantity("1", 0.0, 1.0, "level of a monocyte that has just become a macrophage", Fitted("handset"))] = (
+        0.2
+    )
     time: Annotated[float, Quantity("h", 0.1, 100.0, "time constant of the level", Fitted("wellmixed"))] = 5.1
     damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "danger signal of unit drive", Fitted("wellmixed"))] = 7.9
     tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "TNF-alpha of unit drive", Fitted("wellmixed"))] = 5.2
@@ -273,15 +271,15 @@ class Engulfment(NamedTuple):
     """Eating of debris and of dead cells."""
 
     rate: Annotated[
-        float, Quantity("um3/h", 0.0, 100000.0, "debris cleared by one repair macrophage in full contact", Fitted("wellmixed"))
+        float, Quantity("um3/h", 0.0, 100000.0, "debris cleared by one repair macrophage in full contact", Fitted("handset"))
     ] = 2000.0
     inflammatory_share: Annotated[
-        float, Quantity("1", 0.0, 1.0, "rate of a purely inflammatory macrophage relative to that", Fitted("wellmixed"))
+        float, Quantity("1", 0.0, 1.0, "rate of a purely inflammatory macrophage relative to that", Fitted("handset"))
     ] = 0.35
-    il10_gain: Annotated[float, Quantity("1", 0.0, 100.0, "gain of the rate at saturating IL-10", Fitted("wellmixed"))] = 2.0
+    il10_gain: Annotated[float, Quantity("1", 0.0, 100.0, "gain of the rate at saturating IL-10", Fitted("handset"))] = 2.0
     il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 of half of that", Fitted("wellmixed"))] = 1.0
     corpse_rate: Annotated[
-        float, Quantity("1/h", 0.0, 100.0, "hazard of an apoptotic neutrophil per macrophage in reach", Fitted("wellmixed"))
+        float, Quantity("1/h", 0.0, 100.0, "hazard of an apoptotic neutrophil per macrophage in reach", Fitted("handset"))
     ] = 0.5
     digestion_time: Annotated[float, Quantity("h", 1.0, 1000.0, "time constant at which load is digested", Fitted("wellmixed"))] = 28.0
 
@@ -290,8 +288,8 @@ class MacrophageSecretion(NamedTuple):
     """Secretion of one macrophage; x a: at full inflammatory level, x r: at full repair level."""
 
     tnf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TNF-alpha, x a", Fitted("wellmixed"))] = 0.00044
-    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2, x a", Fitted("wellmixed"))] = 0.0001
-    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IL-1beta, x a", Assumed("small beside dying fibres"))] = 2e-06
+    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2, x a", Fitted("handset"))] = 0.0001
+    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IL-1beta, x a", Fitted("handset"))] = 2e-06
     il6_rate: Annotated[
         float, Quantity("pg/h", 0.0, 1.0, "IL-6, whatever the levels", Assumed("stands for the macrophage mitogens of satellite cells"))
     ] = 0.001
@@ -304,7 +302,7 @@ class MacrophageSecretion(NamedTuple):
 class MacrophageDeath(NamedTuple):
     """What kills macrophages."""
 
-    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death with M-CSF in plenty", Fitted("wellmixed"))] = 0.02
+    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death with M-CSF in plenty", Fitted("handset"))] = 0.02
     starved_rate: Annotated[
         float, Quantity("1/h", 0.0, 1.0, "added death without any M-CSF", Assumed("so that resident cells need the niche"))
     ] = 0.02
@@ -312,7 +310,7 @@ class MacrophageDeath(NamedTuple):
         float, Quantity("ng/mL", 1e-06, 1000.0, "M-CSF that halves the added death", Assumed("of the order of its resting level"))
     ] = 1.0
     tnf_rate: Annotated[
-        float, Quantity("1/h", 0.0, 1.0, "added death of a fully inflammatory cell at saturating TNF-alpha", Fitted("wellmixed"))
+        float, Quantity("1/h", 0.0, 1.0, "added death of a fully inflammatory cell at saturating TNF-alpha", Fitted("handset"))
     ] = 0.03
     tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "TNF-alpha of half of that", Fitted("wellmixed"))] = 1.0
 
@@ -339,17 +337,17 @@ class Cd4(NamedTuple):
         float, Quantity("1", 0.0, 1.0, "share of presented self-antigen that is ignored: health 0.95, disease 0.3", Assumed("wellmixed"))
     ] = 0.95
     entry_rate: Annotated[
-        float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary at full presentation without tolerance", Fitted("wellmixed"))
+        float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary at full presentation without tolerance", Fitted("handset"))
     ] = 0.002
     presentation_half: Annotated[
-        float, Quantity("cells/mm3", 1.0, 1000000.0, "presenting macrophages of half effect", Fitted("wellmixed"))
+        float, Quantity("cells/mm3", 1.0, 1000000.0, "presenting macrophages of half effect", Fitted("handset"))
     ] = 2000.0
     division_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at full presentation without tolerance", Fitted("wellmixed"))] = (
         0.0262
     )
     density_max: Annotated[float, Quantity("cells/mm3", 1.0, 1000000.0, "density at which division stops", Assumed("wellmixed"))] = 1500.0
     lifetime: Annotated[float, Quantity("h", 1.0, 10000.0, "mean time in tissue", Fitted("wellmixed"))] = 163.0
-    ifn_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of interferon-gamma", Fitted("wellmixed"))] = 0.002
+    ifn_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of interferon-gamma", Fitted("handset"))] = 0.002
     il10_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-10", Assumed("wellmixed"))] = 0.00027
     il4_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-4", Assumed("a Th2 share of a tenth"))] = 3e-05
 
@@ -367,7 +365,7 @@ class SatelliteDivision(NamedTuple):
     """Division of activated satellite cells."""
 
     rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at saturating IL-6 with room", Fitted("wellmixed"))] = 0.0688
-    il6_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "IL-6 of half effect (Hill coefficient 2)", Fitted("wellmixed"))] = 3.5
+    il6_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "IL-6 of half effect (Hill coefficient 2)", Fitted("handset"))] = 3.5
     crowding: Annotated[
         float, Quantity("1", 1.0, 1000.0, "cells of the lineage within reach at which division stops", Assumed("contact inhibition"))
     ] = 5.0
@@ -405,7 +403,7 @@ class Myocyte(NamedTuple):
     room_half: Annotated[float, Quantity("1", 1e-6, 1.0, "open share of the territory at which fusion is halved", Fitted("wellmixed"))] = (
         0.05
     )
-    death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of cells that do not fuse", Assumed("wellmixed"))] = 0.02
+    death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of cells that do not fuse", Fitted("handset"))] = 0.02
     volume: Annotated[
         float,
         Quantity("um3", 1000.0, 1000000.0, "fibre volume that one fused nucleus brings (myonuclear domain)", Measured("alghazawi2025")),
@@ -440,7 +438,7 @@ class Fibroblast(NamedTuple):
     deactivation_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "myofibroblast to fibroblast", Assumed("about a week"))] = 0.006
     tgf_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TGF-beta", Fitted("wellmixed"))] = 0.00019
     mcsf_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "M-CSF", Assumed("about 1 ng/mL at rest"))] = 0.0001
-    ccl2_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2 at saturating danger signal", Fitted("wellmixed"))] = 0.00012
+    ccl2_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2 at saturating danger signal", Fitted("handset"))] = 0.00012
     damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "danger signal of half of that", Assumed("wellmixed"))] = 10.0
 
 
@@ -456,7 +454,7 @@ class Collagen(NamedTuple):
     ] = 110.0
     mmp_gain: Annotated[float, Quantity("1", 0.0, 100.0, "gain of the loss per macrophage in reach", Fitted("wellmixed"))] = 0.3
     scar_rate: Annotated[
-        float, Quantity("1/h", 0.0, 1.0, "closing of open space at saturating TGF-beta among fibroblasts", Fitted("wellmixed"))
+        float, Quantity("1/h", 0.0, 1.0, "closing of open space at saturating TGF-beta among fibroblasts", Fitted("handset"))
     ] = 0.002
     scar_tgf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "TGF-beta of half effect", Fitted("wellmixed"))] = 1.0
     scar_fibroblast_half: Annotated[float, Quantity("1", 0.01, 1000.0, "fibroblasts within reach of half effect", Assumed("wellmixed"))] = (
@@ -591,9 +589,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "geometry.perimysium_width": Preset(15.0, Assumed("thinner than in man")),
         "geometry.fascia_width": Preset(30.0, Assumed("thinner than in man")),
         "geometry.satellites_per_fibre": Preset(0.11, Measured("alghazawi2025")),
-        "neutrophil.entry_rate": Preset(0.1, Fitted("wellmixed")),
-        "monocyte.entry.stimulated_rate": Preset(0.02, Fitted("wellmixed")),
+        "neutrophil.entry_rate": Preset(0.1, Fitted("handset")),
+        "monocyte.entry.stimulated_rate": Preset(0.02, Fitted("handset")),
         "monocyte.entry.basal_rate": Preset(0.0012, Fitted("wellmixed")),
-        "cd4.entry_rate": Preset(1e-3, Fitted("wellmixed")),
+        "cd4.entry_rate": Preset(1e-3, Fitted("handset")),
     },
 }
