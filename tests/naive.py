@@ -135,6 +135,7 @@ class World:
         self.blood: list[float] = tissue.blood.tolist()
         signal_grids: list[Any] = [array.copy() for array in tissue.fields]
         self.fields = Fields(*signal_grids)
+        self.felt = self.fields.level  # what cells feel of it
         columns = [column[: self.counters[Counter.CELLS]].tolist() for column in tissue.cells]
         self.cells = [Cell(*row) for row in zip(*columns, strict=True)]
         self.capillaries = [Capillary(*row) for row in zip(*(column.tolist() for column in tissue.vessels), strict=True)]
@@ -209,7 +210,7 @@ class World:
         return [cell for cell in self.cells if cell.kind in kinds]
 
     def level(self, signal: int, x: float, y: float) -> float:
-        return float(signals.read(self.fields.level, int(signal), x, y))
+        return float(signals.read(self.felt, int(signal), x, y))
 
     def secrete(self, signal: int, x: float, y: float, rate: float) -> None:
         signals.secrete(self.fields.secreted, int(signal), x, y, rate)
@@ -320,7 +321,8 @@ def circulate(world: World, ccl2: float, alarm_time: float, p: parameters.Blood,
     monocytes = 1.0 + p.monocyte_mobilisation * hill(ccl2, p.monocyte_ccl2_half)
     leaking = leaking_share(world, alarm_time)
     kinase = p.creatine_kinase_rest + p.creatine_kinase_release * leaking * p.creatine_kinase_half_life / LN2
-    before, kinase_before = world.blood
+    before, kinase_before, interferon = world.blood
+    world.blood[Compartment.INTERFERON] = interferon * exp(-now.dt * LN2 / p.interferon_half_life)
     world.blood[Compartment.MONOCYTES] = relax(before, monocytes, p.monocyte_time, now.dt)
     world.blood[Compartment.CREATINE_KINASE] = relax(kinase_before, kinase, p.creatine_kinase_half_life / LN2, now.dt)
 
@@ -642,7 +644,7 @@ def walk(world: World, goals: list[tuple[float, float]], kind: int, attractant: 
         x, y = cell.x, cell.y
         bias, uphill = 0.0, (1.0, 0.0)
         if attractant >= 0:
-            gx, gy = signals.gradient(world.fields.level, int(attractant), x, y)
+            gx, gy = signals.gradient(world.felt, int(attractant), x, y)
             slope = sqrt(gx * gx + gy * gy)
             if slope > 0.0:
                 k, c = p.attractant_half, world.level(attractant, x, y)
@@ -848,6 +850,12 @@ def secrete_as_cd4(world: World, dilution: float, p: parameters.Cd4) -> None:
             world.secrete(signal, cell.x, cell.y, rate * dilution)
 
 
+def deplete(world: World, kind: Kind, rate: float, nth: int, now: Now) -> None:
+    for cell in world.of_kind(kind):
+        if lot(now, cell.id, Draw.DEPLETION, nth) < chance(rate, now.dt):
+            cell.kind = Kind.NONE
+
+
 def close_vessels(world: World, died: list[bool], share: float, injury: int, now: Now) -> None:
     doomed = {i for f, dead in zip(world.fibres, died, strict=True) if dead for i in f.capillaries}
     for i in doomed:
@@ -883,6 +891,7 @@ WALKERS = {
 def advance(world: World, params: parameters.Parameters, transport: signals.Transport, now: Now) -> None:
     """One step: the order of events is that of the model's `step.advance`."""
     births: list[Birth] = []
+    feel(world, params)
     voxel_volume = VOXEL * VOXEL * params.geometry.depth
     volume = world.columns * VOXEL * (world.rows * VOXEL) * params.geometry.depth * 1e-9
     macrophages = crowd_of(world, VOXEL, Kind.MACROPHAGE)
@@ -944,6 +953,15 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
         ccl2 += level
     circulate(world, ccl2 / world.fields.level[Signal.CCL2].size, params.fibre.alarm_time, params.blood, now)
     world.counters[Counter.STEP] = now.step + 1
+
+
+def feel(world: World, params: parameters.Parameters) -> None:
+    """Cells feel what their receptors let through of the signals around them and of the interferon of the blood."""
+    world.felt = world.fields.level.copy()
+    for signal, transport in zip(Signal, params.signal, strict=True):
+        for place in np.ndindex(world.felt.shape[1:]):
+            interferon = world.blood[Compartment.INTERFERON] if signal == Signal.IFN_GAMMA else 0.0
+            world.felt[(signal, *place)] = (world.felt[(signal, *place)] + interferon) * transport.reception_share
 
 
 def secrete_everything(world: World, params: parameters.Parameters) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from imam_sim.cli import Exit, main
+from imam_sim.cli import WAYS_OUT, Exit, main
 from imam_sim.study import store
 from imam_sim.study.simulate import prepare_kernels
 from imam_sim.study.store import RunFolder, export, read_outcomes, read_scenario
@@ -182,7 +182,7 @@ def test_a_damaged_run_ends_with_six_and_names_the_file() -> None:
         table.write("x")
     result = run("export", "runs/small-seed1")
     assert result.exit_code == Exit.DAMAGED == 6
-    assert result.stderr == "runs/small-seed1/outcomes.csv: is damaged: its checksum differs\n"
+    assert result.stderr == f"runs/small-seed1/outcomes.csv: is damaged: its checksum differs; {store.MEND}\n"
 
 
 @pytest.mark.parametrize("words", [["run", "--resume", "."], ["run", "small.toml", "--out", "."], ["export", "."], ["plot", "."]])
@@ -211,7 +211,7 @@ def test_a_full_disk_ends_with_four_and_names_the_file(monkeypatch: pytest.Monke
     monkeypatch.setattr(store.os, "replace", full)
     result = run("run", "small.toml")
     assert result.exit_code == Exit.DISK
-    assert result.stderr == "runs/small-seed1/scenario.toml: No space left on device\n"
+    assert result.stderr == f"runs/small-seed1/scenario.toml: No space left on device{WAYS_OUT[errno.ENOSPC]}\n"
 
 
 def test_export_prints_the_canonical_text(whole: str) -> None:

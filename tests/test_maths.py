@@ -79,3 +79,12 @@ def test_relaxation_in_two_parts_equals_relaxation_in_one() -> None:
 
 def test_relaxation_stays_at_its_target() -> None:
     assert maths.relax(0.3, 0.3, 5.0, 100.0) == 0.3
+
+
+@pytest.mark.parametrize(("share", "time"), [(0.0, 24.0), (0.1, 24.0), (0.5, 1.0), (0.8, 24.0), (0.999999, 240.0)])
+def test_a_hazard_takes_its_share_within_its_time(share: float, time: float) -> None:
+    assert maths.hazard(share, time) == pytest.approx(-math.log1p(-share) / time, rel=1e-13, abs=1e-15)
+
+
+def test_a_hazard_that_takes_everything_leaves_one_in_a_million_million() -> None:
+    assert maths.hazard(1.0, 1.0) == pytest.approx(12.0 * math.log(10.0), rel=1e-13)

@@ -19,7 +19,19 @@ from imam_sim.model import newborn, space, state, step
 from imam_sim.model.fields import QUANTUM
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import put
-from imam_sim.model.rules import blood, fibre, fibroblast, macrophage, motion, neutrophil, recruitment, satellite, t_cell, vessel
+from imam_sim.model.rules import (
+    blood,
+    fibre,
+    fibroblast,
+    intervention,
+    macrophage,
+    motion,
+    neutrophil,
+    recruitment,
+    satellite,
+    t_cell,
+    vessel,
+)
 from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Cells, Counter, FibreState, Ground, Kind, Now, Signal, Tissue, in_use
 
 CASES = (("mouse", 1), ("mouse", 2), ("human", 3))
@@ -194,7 +206,7 @@ def test_the_arrays_grow_as_often_as_many_newborns_need(pair: Pair) -> None:
 def test_the_blood_follows_the_muscle_alike(pair: Pair) -> None:
     blood.circulate(pair.tissue.blood, pair.tissue.fibres, 0.7, 5.0, pair.params.blood, NOW)
     naive.circulate(pair.world, 0.7, 5.0, pair.params.blood, NOW)
-    assert pair.changed("blood") == 2
+    assert pair.changed("blood") == 3
     pair.assert_equal()
 
 
@@ -468,6 +480,13 @@ def test_satellite_cells_die_with_their_fibre_alike(pair: Pair) -> None:
     satellite.die_with_fibre(pair.cells, died, 0.6, 1, NOW)
     naive.die_with_fibre(pair.world, died.tolist(), 0.6, 1, NOW)
     assert min(pair.turned(Kind.QUIESCENT_SATELLITE, Kind.NONE), pair.turned(Kind.QUIESCENT_SATELLITE, Kind.QUIESCENT_SATELLITE)) >= 4
+    pair.assert_equal()
+
+
+def test_cells_are_depleted_alike(pair: Pair) -> None:
+    intervention.deplete(pair.cells, int(Kind.MACROPHAGE), 1.0, 3, NOW)
+    naive.deplete(pair.world, Kind.MACROPHAGE, 1.0, 3, NOW)
+    assert min(pair.turned(Kind.MACROPHAGE, Kind.NONE), pair.turned(Kind.MACROPHAGE, Kind.MACROPHAGE)) >= 5
     pair.assert_equal()
 
 

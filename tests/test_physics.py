@@ -15,7 +15,7 @@ from scipy.stats import chi2
 from scipy.stats import t as student
 
 from imam_sim.model import fields as signals
-from imam_sim.model import initial, observe, state, step
+from imam_sim.model import initial, intervene, observe, state, step
 from imam_sim.model.fields import QUANTUM
 from imam_sim.model.newborn import Newborns, no_newborns, settle
 from imam_sim.model.params import PRESETS, Cd4, Geometry, Monocyte, MonocyteEntry, Motility, Neutrophil, Parameters, SatelliteDivision
@@ -410,7 +410,7 @@ def test_healthy_collagen_stays_as_it_is(mouse_tissue: Tissue) -> None:
 
 
 def test_debris_shrinks_exactly_under_constant_bites(mouse_tissue: Tissue) -> None:
-    step.injure(mouse_tissue, MOUSE, "scattered", 0.5, Now(1, 0, DT))
+    intervene.injure(mouse_tissue, MOUSE, "scattered", 0.5, Now(1, 0, DT))
     bites = np.random.default_rng(16).integers(0, int(50.0 / QUANTUM), mouse_tissue.voxels.ground.shape)
     halved = state.copy(mouse_tissue)
     lost, first, second = np.empty((3, *bites.shape))
@@ -423,7 +423,7 @@ def test_debris_shrinks_exactly_under_constant_bites(mouse_tissue: Tissue) -> No
 
 
 def test_debris_that_is_lost_is_the_debris_that_was_there(mouse_tissue: Tissue) -> None:
-    step.injure(mouse_tissue, MOUSE, "scattered", 0.5, Now(1, 0, DT))
+    intervene.injure(mouse_tissue, MOUSE, "scattered", 0.5, Now(1, 0, DT))
     before = mouse_tissue.voxels.debris.sum()
     bites = np.random.default_rng(17).integers(0, int(5000.0 / QUANTUM), mouse_tissue.voxels.ground.shape)
     lost = np.empty(bites.shape)
@@ -455,7 +455,7 @@ def test_creatine_kinase_above_rest_halves_in_36_hours_once_release_has_stopped(
 
 
 def test_healthy_blood_stays_as_it_is(mouse_tissue: Tissue) -> None:
-    rest = [1.0, MOUSE.blood.creatine_kinase_rest]
+    rest = [1.0, MOUSE.blood.creatine_kinase_rest, 0.0]
     blood.circulate(mouse_tissue.blood, mouse_tissue.fibres, 0.0, 5.0, MOUSE.blood, Now(1, 0, 500.0))
     assert mouse_tissue.blood.tolist() == pytest.approx(rest, rel=1e-12)
 
@@ -479,7 +479,7 @@ def test_no_signal_appears_where_nothing_secretes(mouse_tissue: Tissue) -> None:
 def run(params: Parameters, seed: int, side: float, dt: float, days: Sequence[float], fraction: float = 0.6) -> list[Tissue]:
     """A tissue of `side` x `side` um after a scattered injury, at some days."""
     tissue = initial.make_tissue(params, seed, side, side)
-    step.injure(tissue, params, "scattered", fraction, Now(seed, 0, dt))
+    intervene.injure(tissue, params, "scattered", fraction, Now(seed, 0, dt))
     transport = signals.make_transport(params.signal, tissue.fields.level.shape[1:], dt)
     wanted = {round(day * 24.0 / dt) for day in days}
     seen = []
@@ -620,7 +620,7 @@ def test_an_unknown_pattern_is_refused_with_the_legal_ones() -> None:
 
 
 def test_injured_fibres_are_dead_full_of_debris_and_alarmed(mouse_tissue: Tissue) -> None:
-    step.injure(mouse_tissue, MOUSE, "diffuse", 0.5, Now(26, 0, DT))
+    intervene.injure(mouse_tissue, MOUSE, "diffuse", 0.5, Now(26, 0, DT))
     fibres, voxels = mouse_tissue.fibres, mouse_tissue.voxels
     dead = fibres.state == state.FibreState.NECROTIC
     assert fibres.alarm.tolist() == dead.astype(float).tolist()
@@ -634,7 +634,7 @@ def test_an_injury_kills_the_stated_share_of_satellite_cells_and_capillaries(see
     tissue = initial.make_tissue(put(MOUSE, {"geometry.satellites_per_fibre": 1.5}), seed, 600.0, 600.0)
     cells = in_use(tissue)
     n_satellites, n_vessels = count(cells, Kind.QUIESCENT_SATELLITE), tissue.vessels.x.size
-    step.injure(tissue, put(MOUSE, {"satellite.injury_death": 0.7, "vessel.injury_loss": 0.6}), "scattered", 1.0, Now(seed, 0, DT))
+    intervene.injure(tissue, put(MOUSE, {"satellite.injury_death": 0.7, "vessel.injury_loss": 0.6}), "scattered", 1.0, Now(seed, 0, DT))
     assert abs(binomial_z(n_satellites - count(cells, Kind.QUIESCENT_SATELLITE), n_satellites, 0.7)) <= Z
     touched = np.unique(tissue.fibres.vessels).size
     assert abs(binomial_z(n_vessels - int(tissue.vessels.perfused.sum()), touched, 0.6)) <= Z

@@ -35,6 +35,7 @@ BAD: list[tuple[str, int, str, str]] = [
     ("[tissue]\npreset = 'humn'", 4, "tissue.preset", 'got "humn", must be one of human, mouse; did you mean human?'),
     ("[tissue]\nwidth = '1 cm'", 4, "tissue.width", "the unit must be one of um, mm"),
     ("[tissue]\nwidth = '90 um'", 4, "tissue.width", "at least 100 um"),
+    ("[tissue]\nwidth = '1e300 mm'", 4, "tissue.width", "at most 1e+06 mm"),
     ("[tissue]\nwidth = '105 um'", 4, "tissue.width", "a multiple of 10 um"),
     ("[tissue]\nwidth = 1000", 4, "tissue.width", "must be text with a number and a unit"),
     ("[tissue]\nwidth = '1e999 mm'", 4, "tissue.width", "got"),

@@ -12,7 +12,7 @@ import pytest
 from tissues import busy_tissue, by_id, lively_params, shuffle
 
 from imam_sim.model import fields as signals
-from imam_sim.model import state, step
+from imam_sim.model import intervene, state, step
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import put
 from imam_sim.model.rules import motion
@@ -194,7 +194,7 @@ def test_an_injury_kills_the_fraction_asked_for_and_counts_it(preset: str, param
     tissue = state.copy(busy_tissue(preset, 9))
     living_before, necroses_before = tissue.fibres.living.copy(), tissue.counters[Counter.NECROSES]
     dead_before = np.count_nonzero(tissue.voxels.ground == Ground.NECROTIC)
-    step.injure(tissue, params, "localised", 0.5, Now(3, 0, 0.0))
+    intervene.injure(tissue, params, "localised", 0.5, Now(3, 0, 0.0))
     hit = tissue.fibres.living < living_before
     killed = living_before[hit].sum()
     assert abs(killed - 0.5 * living_before.sum()) <= 0.5 * living_before.max()

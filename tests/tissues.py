@@ -8,10 +8,10 @@ import numpy as np
 from scipy.fft import dctn
 
 from imam_sim.model.initial import make_tissue
+from imam_sim.model.intervene import injure
 from imam_sim.model.params import PRESETS, Parameters
 from imam_sim.model.quantity import put
 from imam_sim.model.state import NOBODY, VOXEL, Cells, Compartment, Counter, FibreState, Ground, Kind, Now, Tissue, in_use
-from imam_sim.model.step import injure
 
 LIVELY = {  # rates so high that within one step about half of all that could happen does
     "fibre.injury.macrophage_rate": 10.0,
@@ -38,6 +38,8 @@ LIVELY = {  # rates so high that within one step about half of all that could ha
     "cd4.lifetime": 2.0,
     "satellite.activation.rate": 2.0,
     "satellite.surplus_rate": 1.0,
+    "signal.tnf.reception_share": 0.5,
+    "signal.igf1.secretion_share": 0.5,
     "satellite.activation.renewal_rate": 5.0,
     "satellite.activation.hgf_half": 1.0,
     "satellite.division.rate": 3.0,
@@ -92,6 +94,7 @@ def busy_tissue(preset: str, seed: int, cells_per_kind: int = 25, width: float =
     connective = tissue.voxels.ground == Ground.CONNECTIVE
     tissue.voxels.collagen[connective] *= random.uniform(0.5, 1.5, np.count_nonzero(connective))
     tissue.blood[Compartment.MONOCYTES], tissue.blood[Compartment.CREATINE_KINASE] = random.uniform(0.5, 3.0), random.uniform(0.0, 5000.0)
+    tissue.blood[Compartment.INTERFERON] = random.uniform(0.5, 3.0)
     for signal in range(len(tissue.fields.level)):
         level = random.exponential(2.0, tissue.fields.level.shape[1:])
         tissue.fields.level[signal] = level

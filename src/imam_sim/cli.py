@@ -6,6 +6,7 @@ exceptions go: `Guarded` turns those that a user can cause into lines on stderr 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 
 FIRST_LOOK = (200.0, 200.0, 800.0, 800.0)  # um, the part of the section that the demo shows at once
 PLAIN_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
+
+OTHER_FOLDER = "; a file is where a folder must be, choose another name"
+OTHER_PLACE = "; choose a place where you may write, or change its permissions"
+WAYS_OUT = {  # what to do about an error of the system
+    errno.EEXIST: OTHER_FOLDER,
+    errno.ENOTDIR: OTHER_FOLDER,
+    errno.EACCES: OTHER_PLACE,
+    errno.EPERM: OTHER_PLACE,
+    errno.EROFS: OTHER_PLACE,
+    errno.ENOSPC: "; make room and give the same command again, a run that was cut goes on",
+}
 
 
 class Exit(IntEnum):
@@ -53,7 +65,8 @@ def verdict(error: BaseException) -> tuple[list[str], Exit] | None:
     if isinstance(error, MemoryError):
         return ["out of memory"], Exit.REFUSED
     if isinstance(error, OSError):
-        return [": ".join(str(part) for part in (error.filename, error.strerror or error) if part)], Exit.DISK
+        told = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        return [f"{told}{WAYS_OUT.get(error.errno or 0, '')}"], Exit.DISK
     scenario = sys.modules.get("imam_sim.study.scenario")  # who raises these has imported it
     if scenario and isinstance(error, scenario.ScenarioError):
         return error.errors, Exit.BAD_INPUT
@@ -369,8 +382,9 @@ def _run(
     scenario: Scenario | None,
     seed: int,
     prepare: Callable[[], None] = _say_compiling,
+    again: tuple[str, ...] = (),
 ) -> tuple[Outcome, Exit]:
-    """Run or go on in a folder, with a progress bar and Ctrl-C; says how to go on where it was cut."""
+    """Run or go on in a folder, with a progress bar and Ctrl-C; says how to go on where it was cut, `again` if not with `run`."""
     import shlex
 
     from imam_sim.study.store import run_in_folder
@@ -385,8 +399,17 @@ def _run(
         outcome = run_in_folder(folder, scenario, seed, prepare=prepare, started=started, progress=progress, stop=interruption.wanted)
     if outcome.finished:
         return outcome, Exit.OK
-    click.echo(f"stopped at day {outcome.hours / 24.0:g}; go on with: imam-sim run --resume {shlex.quote(str(folder))}", err=True)
+    words = shlex.join((_program(), *(again or ("run", "--resume", str(folder)))))
+    click.echo(f"stopped at day {outcome.hours / 24.0:g}; go on with: {words}", err=True)
     return outcome, interruption.code or Exit.INTERRUPTED
+
+
+def _program() -> str:
+    """What to type for this program: its name, or its path where the name alone would not be found, as after `make demo`."""
+    import shutil
+
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "imam-sim" and not shutil.which("imam-sim") else "imam-sim"
 
 
 def _tell(outcome: Outcome, seconds: float) -> None:
@@ -506,7 +529,9 @@ def demo(ctx: click.Context, out: Path | None, days: float | None) -> None:
         click.echo(f"the muscle before the disease: {histology.save(sheet, pictures / 'first_look.png')}", err=True)
         click.echo(f"now {scenario.duration / 24.0:g} d of: {scenario.title}; Ctrl-C stops, the same command goes on", err=True)
 
-    outcome, code = _run(folder, scenario, 1, first_picture)
+    options = (("--out", out), ("--days", days))
+    again = ("demo", *(word for name, value in options if value is not None for word in (name, str(value))))
+    outcome, code = _run(folder, scenario, 1, first_picture, again)
     if outcome.finished:
         from imam_sim.show.plot import plot_run
 

@@ -61,6 +61,7 @@ class Transport(NamedTuple):
     kept: Floats  # (signals, ny, nx) share of a wave that is left after the step
     gained: Floats  # (signals, ny, nx) h, free level gained per ng/mL/h secreted
     own: Floats  # (signals,) h, mean of `gained`: what a voxel's own secretion leaves in it
+    secretion_share: Floats  # (signals,) of what cells secrete, the share that works
 
 
 def dilution(depth: float) -> float:
@@ -209,7 +210,8 @@ def make_transport(signals: SignalTransport, shape: tuple[int, int], dt: float) 
     own = np.empty(len(signals))
     for s in range(len(signals)):
         own[s] = fill_factors(kept[s], gained[s], eigenvalue, diffusion[s], decay_rate[s], retardation[s], float(dt))
-    return Transport(float(dt), eigenvalue, diffusion, decay_rate, retardation, kept, gained, own)
+    share = np.array([float(signal.secretion_share) for signal in signals])
+    return Transport(float(dt), eigenvalue, diffusion, decay_rate, retardation, kept, gained, own, share)
 
 
 def empty_fields(shape: tuple[int, int]) -> Fields:
@@ -368,6 +370,9 @@ def advance(fields: Fields, transport: Transport, dt: float) -> None:
         lowest, _, secreted = collect(source, fields.secreted[s])
         if lowest < 0.0:
             raise complaint(s, "secretion [ng/mL/h]", source)
+        if transport.secretion_share[s] != 1.0:
+            source *= transport.secretion_share[s]
+            secreted *= transport.secretion_share[s]
         lowest, highest_uptake, _ = collect(uptake, fields.taken[s])
         if lowest < 0.0:
             raise complaint(s, "uptake [1/h]", uptake)
@@ -498,3 +503,17 @@ def mean_level(level: Floats, signal: int) -> float:
 def uptake_rates(signals: SignalTransport, depth: float) -> Floats:
     """What one receptor-bearing cell adds to the uptake of its signal voxel [1/h], per signal."""
     return np.array([signal.uptake_volume for signal in signals]) / (SIGNAL_VOXEL * SIGNAL_VOXEL * depth)
+
+
+def felt(level: Floats, signals: SignalTransport, interferon: float) -> Floats:
+    """The levels that cells feel [ng/mL]: those around them times the working share of receptors, and interferon of the blood on top.
+
+    The very array where nothing is changed, else a copy.
+    """
+    share = np.array([signal.reception_share for signal in signals])
+    if interferon == 0.0 and (share == 1.0).all():
+        return level
+    around = level.copy()
+    around[Signal.IFN_GAMMA] += interferon
+    around *= share[:, None, None]
+    return around

@@ -50,6 +50,19 @@ def chance(rate: float, dt: float) -> float:
 
 
 @jit
+def hazard(share: float, time: float) -> float:
+    """The constant hazard [1/h] that takes a share of all within `time` [h]: -ln(1 - share) / time; at least one in 10^12 is left.
+
+    The logarithm x of y = 1 - share by Halley's iteration x + 2 (y - exp x)/(y + exp x), which needs no library.
+    """
+    left = max(1.0 - share, 1e-12)
+    x = 0.0
+    for _ in range(64):
+        x += 2.0 * (left - exp(x)) / (left + exp(x))
+    return -x / time
+
+
+@jit
 def hill(level: float, half: float) -> float:
     """Saturation: level / (level + half); 0 at no level, 1/2 at `half`."""
     return level / (level + half)

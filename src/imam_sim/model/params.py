@@ -109,6 +109,12 @@ class Transport(NamedTuple):
             Assumed("below what would empty a voxel within a step"),
         ),
     ] = 0.0
+    secretion_share: Annotated[
+        float, Quantity("1", 0.0, 1.0, "share of its secretion that works: 0 in a knock-out", Assumed("1 is health"))
+    ] = 1.0
+    reception_share: Annotated[
+        float, Quantity("1", 0.0, 1.0, "share of the level that receptors let cells feel: 0 in a knock-out", Assumed("1 is health"))
+    ] = 1.0
 
 
 class SignalTransport(NamedTuple):
@@ -491,6 +497,9 @@ class Blood(NamedTuple):
         float, Quantity("1", 0.0, 100.0, "rise of the count at saturating CCL2 in muscle", Assumed("monocytosis in injury is mild"))
     ] = 1.0
     monocyte_ccl2_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "mean CCL2 of half of that", Assumed("as for entry"))] = 1.0
+    interferon_half_life: Annotated[
+        float, Quantity("h", 0.1, 1000.0, "half-life of the interferon of an infection", Assumed("about a day of fever"))
+    ] = 24.0
     creatine_kinase_rest: Annotated[
         float,
         Quantity(

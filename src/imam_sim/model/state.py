@@ -90,6 +90,7 @@ class Compartment(IntEnum):
 
     MONOCYTES = 0  # relative to health
     CREATINE_KINASE = 1  # U/L
+    INTERFERON = 2  # ng/mL, of an infection; reaches every cell like interferon-gamma
 
 
 class Counter(IntEnum):

@@ -9,7 +9,18 @@ import numpy as np
 from imam_sim.model import fields as signals
 from imam_sim.model.newborn import Newborns, no_newborns, settle
 from imam_sim.model.params import Parameters
-from imam_sim.model.rules import blood, fibre, fibroblast, injury, macrophage, motion, neutrophil, recruitment, satellite, t_cell, vessel
+from imam_sim.model.rules import (
+    blood,
+    fibre,
+    fibroblast,
+    macrophage,
+    motion,
+    neutrophil,
+    recruitment,
+    satellite,
+    t_cell,
+    vessel,
+)
 from imam_sim.model.space import tally
 from imam_sim.model.state import (
     SIGNAL_VOXEL,
@@ -41,21 +52,28 @@ WALKERS = (  # kind, attractant, its motility
 
 def advance(tissue: Tissue, params: Parameters, transport: signals.Transport, now: Now) -> Tissue:
     """The tissue one step later; the arrays are changed in place, and replaced where cells outgrow them."""
-    near = count(tissue)
+    near, around = count(tissue), feel(tissue, params)
     newborns = no_newborns(4 * tissue.vessels.x.size + 2 * int(tissue.counters[Counter.CELLS]))
 
-    die_and_clear(tissue, near, params, now)
-    regenerate(tissue, params, now)
-    enter(tissue, newborns, params, now)
-    live(tissue, newborns, near, params, now)
+    die_and_clear(around, near, params, now)
+    regenerate(around, params, now)
+    enter(around, newborns, params, now)
+    live(around, newborns, near, params, now)
     tissue = settle(tissue, newborns, now)
-    move(tissue, params, now)
+    around = feel(tissue, params)
+    move(around, params, now)
 
-    secrete(tissue, params)
+    secrete(around, params)
     signals.advance(tissue.fields, transport, now.dt)
     circulate(tissue, params, now)
     tissue.counters[Counter.STEP] = now.step + 1
     return tissue
+
+
+def feel(tissue: Tissue, params: Parameters) -> Tissue:
+    """The same tissue with the signals as cells feel them; shares all other arrays, and the signals too where nothing is changed."""
+    level = signals.felt(tissue.fields.level, params.signal, float(tissue.blood[Compartment.INTERFERON]))
+    return tissue._replace(fields=tissue.fields._replace(level=level))
 
 
 class Near(NamedTuple):
@@ -186,15 +204,6 @@ def circulate(tissue: Tissue, params: Parameters, now: Now) -> None:
     """The blood follows the muscle."""
     ccl2 = signals.mean_level(tissue.fields.level, Signal.CCL2)
     blood.circulate(tissue.blood, tissue.fibres, ccl2, params.fibre.alarm_time, params.blood, now)
-
-
-def injure(tissue: Tissue, params: Parameters, pattern: str, fraction: float, now: Now, nth: int = 1) -> None:
-    """The n-th injury from outside at this moment: kills a fraction of the living fibre area in a pattern, with what sits on it."""
-    hit = injury.hit_by_injury(tissue.fibres, pattern, fraction, *size(tissue), nth, now)
-    for f in np.flatnonzero(hit):
-        fibre.necrose(int(f), tissue.fibres, tissue.voxels.ground, tissue.voxels.debris)
-    satellite.die_with_fibre(in_use(tissue), hit, params.satellite.injury_death, nth, now)
-    after_death(tissue, hit, params.vessel.injury_loss, nth, now)
 
 
 def recognised(tissue: Tissue, params: Parameters) -> float:

@@ -30,10 +30,11 @@ from pydantic import (
     WithJsonSchema,
     create_model,
     field_validator,
+    model_validator,
 )
 
 import imam_sim
-from imam_sim.model.params import PRESETS, Parameters
+from imam_sim.model.params import PRESETS, Parameters, SignalTransport
 from imam_sim.model.quantity import Parameter, Quantity, declared, put
 from imam_sim.study import toml_text
 from imam_sim.study.toml_text import KeyPath
@@ -47,13 +48,31 @@ MAX_STEP = 1.0  # h
 MAX_STEPS_AN_HOUR = 3600
 MAX_PARENTS = 20
 MIN_EDGE = 100.0  # um
+MAX_EDGE = 1e9  # um; below it every estimate of memory is a finite number
 EDGE_UNIT = 10.0  # um, a signal voxel
 HOURS = {"s": (1.0, 3600.0), "min": (1.0, 60.0), "h": (1.0, 1.0), "d": (24.0, 1.0)}  # unit: times, divided by
 MICROMETRES = {"um": (1.0, 1.0), "mm": (1000.0, 1.0)}
 AMPLE = 60.0  # bytes per um2, several times what a tissue takes
+LEVELS = {"pg/mL": (1.0, 1000.0), "ng/mL": (1.0, 1.0), "ug/mL": (1000.0, 1.0)}
+SIGNALS = SignalTransport._fields
+RECEPTORS = {name: f"signal.{name}.reception_share" for name in SIGNALS} | {
+    "ccr2": "monocyte.entry.ccr2",
+    "csf1r": "signal.mcsf.reception_share",
+    "tnfr": "signal.tnf.reception_share",
+}
+ENTRIES = {
+    "neutrophil": ("neutrophil.entry_rate",),
+    "monocyte": ("monocyte.entry.stimulated_rate", "monocyte.entry.basal_rate"),
+    "cd4": ("cd4.entry_rate",),
+}  # cell: the parameters by which it enters
+CELLS = ("neutrophil", "monocyte", "macrophage", "cd4", "satellite", "myocyte", "fibroblast")
+MAX_TRANSPLANT = 100_000
+MAX_LEVEL = 1e6  # ng/mL
+WHERE = "everywhere; injury: dead, open or regenerating fibre; or [x, y, radius] in um"
+Place = str | tuple[float, float, float]
 FIXED = "geometry."  # parameters that only shape the tissue at time 0
 COMMAND_LINE = "--set"
-AMOUNT = re.compile(r"\s*([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([^\W\d_]+)\s*")
+AMOUNT = re.compile(r"\s*([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([^\W\d_]+(?:/[^\W\d_]+)?)\s*")
 BARE_KEY = re.compile(r"[A-Za-z0-9_.-]+")
 ROUNDING = 1e-6  # share of a step that may be lost when a time is written in decimals
 
@@ -72,7 +91,7 @@ class TooBig(Exception):
     """A tissue that needs more memory than the machine has; `estimate` and `available` in bytes."""
 
     def __init__(self, where: str, estimate: float, available: float) -> None:
-        super().__init__(f"{where}: needs about {estimate / 1e9:.3g} GB of memory, this machine has {available / 1e9:.3g} GB")
+        super().__init__(f"{where}: needs about {estimate / 1e9:.3g} GB of memory, this machine has {available / 1e9:.3g} GB; choose a smaller tissue")
         self.estimate = estimate
         self.available = available
 
@@ -164,8 +183,9 @@ def _step(got: Any, info: ValidationInfo) -> float:
 def _edge(got: Any, info: ValidationInfo) -> float:
     length = float(got) if _from_python(got, info) else _amount(got, MICROMETRES, "600 um")
     whole = math.isfinite(length) and abs(length / EDGE_UNIT - round(length / EDGE_UNIT)) < 1e-9 * max(length, 1.0)
-    if not whole or length < MIN_EDGE:
-        raise ValueError(f"got {_shown(got)}, must be at least {MIN_EDGE:g} um and a multiple of {EDGE_UNIT:g} um")
+    if not whole or not MIN_EDGE <= length <= MAX_EDGE:
+        highest = "" if length <= MAX_EDGE else f", at most {MAX_EDGE / 1000:g} mm"
+        raise ValueError(f"got {_shown(got)}, must be at least {MIN_EDGE:g} um{highest} and a multiple of {EDGE_UNIT:g} um")
     return round(length / EDGE_UNIT) * EDGE_UNIT
 
 
@@ -223,6 +243,33 @@ def _time(example: str, meaning: str) -> tuple[BeforeValidator, WithJsonSchema]:
 
 def _length(meaning: str) -> tuple[BeforeValidator, WithJsonSchema]:
     return BeforeValidator(_edge), _amount_schema(MICROMETRES, "1 mm", meaning)
+
+
+def _nanograms(got: Any, info: ValidationInfo) -> float:
+    level = float(got) if _from_python(got, info) else _amount(got, LEVELS, "5 ng/mL")
+    if not 0.0 <= level <= MAX_LEVEL:
+        raise ValueError(f"got {_shown(got)}, must be 0 to {MAX_LEVEL:g} ng/mL")
+    return level
+
+
+def _level(example: str, meaning: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    return BeforeValidator(_nanograms), _amount_schema(LEVELS, example, meaning)
+
+
+def _whole(got: Any) -> int:
+    if isinstance(got, bool) or not isinstance(got, int) or not 1 <= got <= MAX_TRANSPLANT:
+        raise ValueError(f"got {_shown(got)}, must be a whole number, 1 to {MAX_TRANSPLANT}")
+    return got
+
+
+def _place_of(got: Any) -> Place:
+    if got in ("everywhere", "injury"):
+        return str(got)
+    if isinstance(got, list | tuple) and len(got) == 3 and all(isinstance(n, int | float) and not isinstance(n, bool) for n in got):
+        x, y, radius = (float(n) for n in got)
+        if all(0.0 <= n < math.inf for n in (x, y, radius)):
+            return x, y, radius
+    raise ValueError(f'got {_shown(got)}, must be "everywhere", "injury" or [x, y, radius] in um, none below 0')
 
 
 class _Frozen(BaseModel):
@@ -283,9 +330,94 @@ class Set(_Frozen):
         return _legal(info.data.get("parameter", ""), got)
 
 
+class KnockOut(_Frozen):
+    """A signal that nothing secretes, a receptor that nothing works through, or a blood cell that does not enter, for a while."""
+
+    kind: Literal["knock_out"] = "knock_out"
+    signal: Literal[tuple(SIGNALS)] | None = Field(None, description="a signal that is not secreted")  # type: ignore[valid-type]
+    receptor: Literal[tuple(RECEPTORS)] | None = Field(None, description="a signal that is not felt, or the receptor of a signal")  # type: ignore[valid-type]
+    cell: Literal[tuple(ENTRIES)] | None = Field(None, description="a cell that does not enter from the blood")  # type: ignore[valid-type]
+    start: Annotated[float, *_time("0 d", "from when [h]; left out: from time 0")] = Field(0.0, validation_alias="from")
+    stop: Annotated[float, *_time("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> KnockOut:
+        if sum(name is not None for name in (self.signal, self.receptor, self.cell)) != 1:
+            raise ValueError("must name one of signal, receptor and cell")
+        return self
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The parameters that this event sets, by path."""
+        if self.signal is not None:
+            return {f"signal.{self.signal}.secretion_share": 0.0}
+        if self.receptor is not None:
+            return {RECEPTORS[self.receptor]: 0.0}
+        return dict.fromkeys(ENTRIES[self.cell or ""], 0.0)
+
+
+class Deplete(_Frozen):
+    """Cells of a kind are removed for a while."""
+
+    kind: Literal["deplete"] = "deplete"
+    cell: Literal[tuple(CELLS)] = Field(description="kind of cell")  # type: ignore[valid-type]
+    fraction: Annotated[float, Field(ge=0.0, le=1.0, description="share of the cells that one day removes"), BeforeValidator(_fraction)]
+    start: Annotated[float, *_time("0 d", "from when [h]")] = Field(validation_alias="from")
+    stop: Annotated[float, *_time("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
+
+
+class Inject(_Frozen):
+    """A signal is put in by hand."""
+
+    kind: Literal["inject"] = "inject"
+    at: Annotated[float, *_time("0 d", "when [h]")]
+    signal: Literal[tuple(SIGNALS)] = Field(description="what")  # type: ignore[valid-type]
+    amount: Annotated[float, *_level("5 ng/mL", "by how much it rises there, free and bound together [ng/mL]")]
+    where: Annotated[Place, BeforeValidator(_place_of)] = Field("everywhere", description=WHERE)
+
+
+class Transplant(_Frozen):
+    """Cells are put in by hand."""
+
+    kind: Literal["transplant"] = "transplant"
+    at: Annotated[float, *_time("0 d", "when [h]")]
+    cell: Literal[tuple(CELLS)] = Field(description="kind of cell; a satellite cell comes activated")  # type: ignore[valid-type]
+    number: Annotated[int, Field(ge=1, le=MAX_TRANSPLANT, description="how many"), BeforeValidator(_whole)]
+    activation: Literal["none", "inflammatory", "repair"] = Field("none", description="which level of a macrophage is full")
+    where: Annotated[Place, BeforeValidator(_place_of)] = Field("everywhere", description=WHERE)
+
+
+class Infect(_Frozen):
+    """An infection or a vaccination: interferon in the blood, which decays with blood.interferon_half_life."""
+
+    kind: Literal["infect"] = "infect"
+    at: Annotated[float, *_time("0 d", "when [h]")]
+    peak: Annotated[float, *_level("1 ng/mL", "level that is felt like interferon-gamma everywhere [ng/mL]")]
+
+
+EVENTS: dict[str, type[_Frozen]] = {
+    "injure": Injure,
+    "set": Set,
+    "knock_out": KnockOut,
+    "deplete": Deplete,
+    "inject": Inject,
+    "transplant": Transplant,
+    "infect": Infect,
+}
 PARTS: dict[str, type[_Frozen]] = {"numerics": Numerics, "tissue": TissueChoice, "record": Record}
-STAND_INS: dict[str, Any] = {"at": "0 h", "pattern": "diffuse", "fraction": 0, "parameter": "cd4.tolerance", "from": "0 h"}
-Event = Annotated[Injure | Set, Field(discriminator="kind")]
+STAND_INS: dict[str, Any] = {
+    "at": "0 h",
+    "pattern": "diffuse",
+    "fraction": 0,
+    "parameter": "cd4.tolerance",
+    "from": "0 h",
+    "cell": "monocyte",
+    "signal": "tnf",
+    "amount": "0 ng/mL",
+    "peak": "0 ng/mL",
+    "number": 1,
+}
+Event = Annotated[Injure | Set | KnockOut | Deplete | Inject | Transplant | Infect, Field(discriminator="kind")]
 
 
 class Scenario(_Frozen):
@@ -391,7 +523,8 @@ def loads(text: str, name: str = "scenario", sets: Iterable[str] = ()) -> Scenar
     scenario = _checked(document, name, problems)
     if problems or scenario is None:
         raise ScenarioError([str(problem) for problem in _in_order(problems)])
-    _refuse_too_big(scenario, _place(document, ("tissue",)) or _printable(name))
+    edges = [document.places.get(("tissue", edge)) for edge in ("width", "height")]
+    _refuse_too_big(scenario, COMMAND_LINE if COMMAND_LINE in edges else _place(document, ("tissue",)) or _printable(name))
     return scenario
 
 
@@ -704,7 +837,7 @@ def _explained(detail: Mapping[str, Any]) -> tuple[KeyPath, str]:
     legal: list[str] = []
     owner: type[BaseModel] = Scenario
     if path[0] == "event" and len(path) > 2:
-        owner = Injure if path[2] == "injure" else Set
+        owner = EVENTS[str(path[2])]
         path = (*path[:2], *path[3:])
     elif len(path) > 1 and path[0] in PARTS:
         owner = PARTS[str(path[0])]
@@ -723,11 +856,11 @@ def _explained(detail: Mapping[str, Any]) -> tuple[KeyPath, str]:
         return path, "missing, must be given"
     if kind == "union_tag_not_found":
         if isinstance(got, dict):
-            return (*path, "kind"), 'missing, must be "injure" or "set"'
+            return (*path, "kind"), f"missing, must be one of {', '.join(EVENTS)}"
         return path, f"got {_shown(got)}, must be a table: [[event]]"
     if kind in ("literal_error", "union_tag_invalid"):
         if kind == "union_tag_invalid":
-            path, got, legal = (*path, "kind"), got.get("kind") if isinstance(got, dict) else got, ["injure", "set"]
+            path, got, legal = (*path, "kind"), got.get("kind") if isinstance(got, dict) else got, list(EVENTS)
         else:
             legal = [word.strip("'") for word in re.findall(r"'[^']*'", context["expected"])]
         return path, f"got {_shown(got)}, must be one of {', '.join(legal)}{nearest(got, legal) if isinstance(got, str) else ''}"
@@ -778,7 +911,9 @@ def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) ->
     last = math.nextafter(end, 0.0)
     for number, event in zip(kept, scenario.events, strict=True):
         path: KeyPath = ("event", number)
-        if isinstance(event, Injure):
+        if isinstance(event, Inject | Transplant):
+            yield from _outside((*path, "where"), event.where, scenario.tissue)
+        if isinstance(event, Injure | Inject | Transplant | Infect):
             yield from moment((*path, "at"), event.at, last, "before")
             continue
         yield from moment((*path, "from"), event.start, last, "before")
@@ -787,13 +922,19 @@ def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) ->
             yield from moment((*path, "to"), event.stop, end, "at most")
             if event.stop <= event.start and (*path, "from") not in wrong:
                 yield (*path, "to"), f"got {_hours_text(event.stop)}, must be later than `from`, {_hours_text(event.start)}"
-        if not any((*path, name) in wrong for name in ("parameter", "from", "to")):
-            windows.setdefault(event.parameter, []).append((event.start, stop, number))
+        if not isinstance(event, Deplete) and not any(broken[:2] == path for broken in wrong):
+            for parameter in event.values if isinstance(event, KnockOut) else (event.parameter,):
+                windows.setdefault(parameter, []).append((event.start, stop, number))
     for parameter, spans in windows.items():
         spans.sort()
         for (_, stop, _), (start, _, number) in itertools.pairwise(spans):
             if start < stop:
                 yield ("event", number, "from"), f"{parameter} is already set then by another event, two values cannot hold at once"
+
+
+def _outside(path: KeyPath, where: Place, tissue: TissueChoice) -> Iterator[tuple[KeyPath, str]]:
+    if not isinstance(where, str) and not (where[0] < tissue.width and where[1] < tissue.height):
+        yield path, f"got {list(where)}, must lie in the section of {tissue.width:g} x {tissue.height:g} um"
 
 
 def _refuse_too_big(scenario: Scenario, place: str) -> None:
@@ -847,14 +988,20 @@ def resolved(scenario: Scenario) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _event_lines(event: Injure | Set) -> list[str]:
-    if isinstance(event, Injure):
-        at = _quoted(_hours_text(event.at))
-        return [f"at = {at}", f"fraction = {event.fraction!r}", f"kind = {_quoted(event.kind)}", f"pattern = {_quoted(event.pattern)}"]
-    lines = [f"from = {_quoted(_hours_text(event.start))}", f"kind = {_quoted(event.kind)}", f"parameter = {_quoted(event.parameter)}"]
-    if event.stop is not None:
-        lines.append(f"to = {_quoted(_hours_text(event.stop))}")
-    return [*lines, f"value = {event.value!r}"]
+def _event_lines(event: _Frozen) -> list[str]:
+    written = {}
+    for name, field in type(event).model_fields.items():
+        value = getattr(event, name)
+        if name in ("at", "start", "stop"):
+            text = None if value is None else _quoted(_hours_text(value))
+        elif name in ("amount", "peak"):
+            text = _quoted(f"{value!r} ng/mL")
+        elif isinstance(value, tuple):
+            text = repr(list(value))
+        else:
+            text = None if value is None else _quoted(value) if isinstance(value, str) else repr(value)
+        written[str(field.validation_alias or name)] = text
+    return [f"{key} = {written[key]}" for key in sorted(written) if written[key] is not None]
 
 
 def schema() -> dict[str, Any]:

@@ -19,17 +19,27 @@ from pathlib import Path
 
 import numpy as np
 
-from imam_sim.model import fields, jit, observe, step
+from imam_sim.model import fields, intervene, jit, observe, step
 from imam_sim.model.initial import make_bare_tissue, make_tissue
 from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import put
-from imam_sim.model.state import Floats, Now, Tissue, copy, in_use, size
-from imam_sim.study.scenario import Injure, Record, Scenario, Set, TissueChoice
+from imam_sim.model.state import Floats, Kind, Now, Signal, Tissue, copy, in_use, size
+from imam_sim.study.scenario import Deplete, Infect, Inject, Injure, KnockOut, Record, Scenario, Set, TissueChoice, Transplant
 
 ROUNDING = 1e-6  # share of a step that a time may lie behind a step and still fall on it
 MAX_SEED = 2**63 - 1
 SMALL = 200.0  # um, edge of the tissue on which kernels are tried
+KINDS = {  # what an event calls a cell: its kinds; the last is what a transplant brings
+    "neutrophil": (Kind.APOPTOTIC_NEUTROPHIL, Kind.NEUTROPHIL),
+    "monocyte": (Kind.MONOCYTE,),
+    "macrophage": (Kind.MACROPHAGE,),
+    "cd4": (Kind.CD4,),
+    "satellite": (Kind.QUIESCENT_SATELLITE, Kind.ACTIVATED_SATELLITE),
+    "myocyte": (Kind.MYOCYTE,),
+    "fibroblast": (Kind.MYOFIBROBLAST, Kind.FIBROBLAST),
+}
+LEVELS = {"none": (0.0, 0.0), "inflammatory": (1.0, 0.0), "repair": (0.0, 1.0)}  # activation: inflammatory and repair level
 
 
 class Simulation:
@@ -45,11 +55,14 @@ class Simulation:
         self.last = self.step_at(scenario.duration)
         self._every = self.step_at(scenario.record.every)
         self._sections = {self.step_at(hours) for hours in scenario.record.sections}
-        self._injuries = [(self.step_at(event.at), event) for event in scenario.events if isinstance(event, Injure)]
+        self._moments = [
+            (self.step_at(event.at), event) for event in scenario.events if isinstance(event, Injure | Inject | Transplant | Infect)
+        ]
+        self._depletions = [(*self._span(event), event) for event in scenario.events if isinstance(event, Deplete)]
         self._windows = [
-            (self.step_at(event.start), math.inf if event.stop is None else self.step_at(event.stop), event)
+            (*self._span(event), {event.parameter: event.value} if isinstance(event, Set) else event.values)
             for event in scenario.events
-            if isinstance(event, Set)
+            if isinstance(event, Set | KnockOut)
         ]
         self._edges = {edge for start, stop, _ in self._windows for edge in (start, stop)}
         self._healthy = scenario.base_params()
@@ -98,8 +111,7 @@ class Simulation:
         assert not self.done, "the simulation is at its end"
         now = Now(self.seed, self.step, self.scenario.step)
         try:
-            for nth, event in enumerate((event for due, event in self._injuries if due == self.step), start=1):
-                step.injure(self.tissue, self.params, event.pattern, event.fraction, now, nth)
+            self._intervene(now)
             self.tissue = step.advance(self.tissue, self.params, self._transport, now)
             _refuse_impossible_cells(self.tissue)
         except FloatingPointError as error:
@@ -111,7 +123,30 @@ class Simulation:
                 self._transport = self._make_transport()
 
     def _params_now(self) -> Parameters:
-        return put(self._healthy, {event.parameter: event.value for start, stop, event in self._windows if start <= self.step < stop})
+        values: dict[str, float] = {}
+        for start, stop, changed in self._windows:
+            if start <= self.step < stop:
+                values.update(changed)
+        return put(self._healthy, values)
+
+    def _span(self, event: Set | KnockOut | Deplete) -> tuple[int, float]:
+        return self.step_at(event.start), math.inf if event.stop is None else self.step_at(event.stop)
+
+    def _intervene(self, now: Now) -> None:
+        """Carry out the events of now, in the order of the scenario; each draws its own lots."""
+        for nth, event in enumerate((event for due, event in self._moments if due == self.step), start=1):
+            if isinstance(event, Injure):
+                intervene.injure(self.tissue, self.params, event.pattern, event.fraction, now, nth)
+            elif isinstance(event, Inject):
+                intervene.inject(self.tissue, Signal[event.signal.upper()], event.amount, event.where, self._transport)
+            elif isinstance(event, Transplant):
+                kind, levels = KINDS[event.cell][-1], LEVELS[event.activation]
+                self.tissue = intervene.transplant(self.tissue, kind, event.number, levels, event.where, nth, now)
+            else:
+                intervene.infect(self.tissue, event.peak)
+        for nth, (start, stop, depletion) in enumerate(self._depletions, start=1):
+            if start <= self.step < stop:
+                intervene.deplete(self.tissue, KINDS[depletion.cell], depletion.fraction, nth, now)
 
     def _make_transport(self) -> fields.Transport:
         _, ny, nx = self.tissue.fields.level.shape
@@ -218,9 +253,10 @@ def shortened(scenario: Scenario, hours: float) -> Scenario:
     if hours >= scenario.duration:
         return scenario
     sections = (*(time for time in scenario.record.sections if time < hours), hours)
-    events = tuple(event for event in scenario.events if (event.at if isinstance(event, Injure) else event.start) < hours)
+    lasting = Set | KnockOut | Deplete
+    events = tuple(event for event in scenario.events if (event.start if isinstance(event, lasting) else event.at) < hours)
     events = tuple(
-        event.model_copy(update={"stop": None}) if isinstance(event, Set) and (event.stop or 0.0) > hours else event for event in events
+        event.model_copy(update={"stop": None}) if isinstance(event, lasting) and (event.stop or 0.0) > hours else event for event in events
     )
     record = Record(every=scenario.record.every, sections=sections)
     return scenario.model_copy(update={"duration": hours, "record": record, "events": events})
@@ -277,7 +313,7 @@ def try_half_of_the_kernels() -> None:
     """Call the kernels that make a tissue, and those of fibres, once each."""
     trial = Simulation.start(Scenario.model_validate(_TRIAL), 1)
     tissue, params, now = trial.tissue, trial.params, Now(1, 0, trial.scenario.step)
-    step.injure(tissue, params, "diffuse", 0.5, now)
+    intervene.injure(tissue, params, "diffuse", 0.5, now)
     step.die_and_clear(tissue, step.count(tissue), params, now)
     step.regenerate(tissue, params, now)
 

@@ -49,6 +49,7 @@ UNFINISHED = ".tmp"  # ending of a file that is being written
 FORMAT = "imam-sim run 1"
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 PACKAGES = ("numba", "numpy", "scipy")
+MEND = "put a copy of it back, or remove this run folder and run again"
 EMPTY = ("fields.secreted", "fields.taken")  # zero between steps, so not stored
 
 
@@ -374,15 +375,15 @@ def read_record(folder: Path | str) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise StoreDamaged(f"{folder}: is no run folder: {RECORD} is missing") from None
+        raise StoreDamaged(f"{folder}: is no run folder: {RECORD} is missing; name a folder that `imam-sim run` made") from None
     try:
         record = json.loads(content)
         told = record.pop("sha256")
         form = record["format"]
     except (ValueError, AttributeError, KeyError, TypeError):
-        raise StoreDamaged(f"{path}: is damaged or no record of a run") from None
+        raise StoreDamaged(f"{path}: is damaged or no record of a run; {MEND}") from None
     if told != _seal(record):
-        raise StoreDamaged(f"{path}: is damaged: its checksum differs")
+        raise StoreDamaged(f"{path}: is damaged: its checksum differs; {MEND}")
     if form != FORMAT:
         raise StoreDamaged(f"{path}: got format {form!r}, this version reads {FORMAT!r}")
     return dict(record)
@@ -394,9 +395,9 @@ def read_checked(folder: Path | str, record: dict[str, Any], name: str) -> bytes
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise StoreDamaged(f"{path}: is missing") from None
+        raise StoreDamaged(f"{path}: is missing; {MEND}") from None
     if checksum(content) != record["files"].get(name):
-        raise StoreDamaged(f"{path}: is damaged: its checksum differs")
+        raise StoreDamaged(f"{path}: is damaged: its checksum differs; {MEND}")
     return content
 
 
@@ -406,10 +407,10 @@ def _counted_table(folder: Path | str, record: dict[str, Any]) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise StoreDamaged(f"{path}: is missing") from None
+        raise StoreDamaged(f"{path}: is missing; {MEND}") from None
     counted = content if record["finished"] else content[:length]
     if checksum(counted) != record["table"]["sha256"]:
-        raise StoreDamaged(f"{path}: is damaged: its checksum differs")
+        raise StoreDamaged(f"{path}: is damaged: its checksum differs; {MEND}")
     return counted
 
 

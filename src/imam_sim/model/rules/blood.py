@@ -1,9 +1,9 @@
-"""The blood: monocytes that the marrow sends, creatine kinase that dying fibres set free."""
+"""The blood: monocytes that the marrow sends, creatine kinase that dying fibres set free, interferon of an infection."""
 
 from __future__ import annotations
 
 from imam_sim.model.jit import jit
-from imam_sim.model.maths import hill, relax
+from imam_sim.model.maths import exp, hill, relax
 from imam_sim.model.params import Blood
 from imam_sim.model.state import Compartment, Fibres, Floats, Now
 
@@ -37,9 +37,10 @@ def leaking_share(fibres: Fibres, alarm_time: float) -> float:
 
 @jit
 def circulate(blood: Floats, fibres: Fibres, ccl2: float, alarm_time: float, p: Blood, now: Now) -> None:
-    """Move both compartments towards their targets (writes blood)."""
+    """Move monocytes and creatine kinase towards their targets, let interferon decay with its half-life (writes blood)."""
     monocytes = monocyte_target(ccl2, p)
     creatine_kinase = creatine_kinase_target(leaking_share(fibres, alarm_time), p)
+    blood[Compartment.INTERFERON] *= exp(-now.dt * LN2 / p.interferon_half_life)
     blood[Compartment.MONOCYTES] = relax(blood[Compartment.MONOCYTES], monocytes, p.monocyte_time, now.dt)
     blood[Compartment.CREATINE_KINASE] = relax(
         blood[Compartment.CREATINE_KINASE], creatine_kinase, p.creatine_kinase_half_life / LN2, now.dt

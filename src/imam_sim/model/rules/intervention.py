@@ -1,0 +1,61 @@
+"""What an experimenter does: removing cells, putting in a protein or cells, setting off an infection."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imam_sim.model.jit import jit
+from imam_sim.model.maths import chance
+from imam_sim.model.newborn import Newborns, bear
+from imam_sim.model.rng import Draw, uniform, uniform_pair
+from imam_sim.model.state import NOBODY, VOXEL, Cells, Flags, Ground, Kind, Now, Voxels
+
+Place = str | tuple[float, float, float]  # "everywhere", "injury", or x, y and radius [um]
+MOST_CELLS = 100_000  # of one transplant, so that those of several are told apart
+
+
+@jit
+def deplete(cells: Cells, kind: int, rate: float, nth: int, now: Now) -> None:
+    """Remove the cells of a kind at a hazard [1/h], by the n-th depletion of this moment (writes kind)."""
+    due = chance(rate, now.dt)
+    for i in range(cells.kind.size):
+        if cells.kind[i] == kind and uniform(now, cells.id[i], Draw.DEPLETION, nth) < due:
+            cells.kind[i] = Kind.NONE
+
+
+def voxels_at(place: Place, voxels: Voxels) -> Flags:
+    """The tissue voxels of a place, (ny, nx) flags.
+
+    `injury` is dead, open or regenerating fibre; where there is none, it is the whole section, as `everywhere` is. A disc of x, y and
+    radius holds the voxels whose centres lie in it, at least the one at its middle.
+    """
+    ny, nx = voxels.ground.shape
+    if place == "injury":
+        hurt = (voxels.ground == Ground.NECROTIC) | (voxels.ground == Ground.CLEARED) | (voxels.ground == Ground.REGENERATING)
+        return hurt if hurt.any() else np.ones((ny, nx), np.bool_)
+    if isinstance(place, str):
+        return np.ones((ny, nx), np.bool_)
+    x, y, radius = place
+    across = (np.arange(nx) + 0.5) * VOXEL - x
+    down = (np.arange(ny) + 0.5) * VOXEL - y
+    disc = across[None, :] ** 2 + down[:, None] ** 2 <= radius * radius
+    disc[min(int(y / VOXEL), ny - 1), min(int(x / VOXEL), nx - 1)] = True
+    return disc
+
+
+def transplant(
+    newborns: Newborns, voxels: Voxels, place: Place, kind: int, number: int, inflammatory: float, repair: float, nth: int, now: Now
+) -> None:
+    """Put cells into voxels of a place that are no living fibre, by lot; the n-th transplant of this moment (writes newborns).
+
+    ValueError where the whole place is living fibre.
+    """
+    free = np.flatnonzero(voxels_at(place, voxels) & ~np.isin(voxels.ground, (Ground.FIBRE, Ground.REGENERATING)))
+    if free.size == 0:
+        raise ValueError("transplant: every voxel of its place is living fibre, which no cell enters")
+    columns = voxels.ground.shape[1]
+    for k in range(number):
+        v = int(free[int(uniform(now, k, Draw.TRANSPLANT_PLACE, 2 * nth) * free.size)])
+        across, down = uniform_pair(now, k, Draw.TRANSPLANT_PLACE, 2 * nth + 1)
+        x, y = (v % columns + across) * VOXEL, (v // columns + down) * VOXEL
+        bear(newborns, Draw.TRANSPLANT_PLACE, nth * MOST_CELLS + k, kind, x, y, inflammatory, repair, 0.0, NOBODY)
