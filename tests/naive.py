@@ -264,6 +264,17 @@ def tally(world: World, kind: int, edge: float) -> dict[Place, int]:
     return counts
 
 
+def touching(world: World, x: float, y: float, wanted: int) -> int:
+    """How many of the voxels within one voxel of a place are of one ground."""
+    return len(hand_out(world, x, y, wanted))
+
+
+def hand_out(world: World, x: float, y: float, wanted: int) -> list[Place]:
+    """The voxels within one voxel of a place that are of one ground."""
+    here = world.place(x, y)
+    return [place for place, voxel in world.voxels.items() if near(here, place) and voxel.ground == wanted]
+
+
 def within_reach(world: World, crowd: list[Place], x: float, y: float, edge: float) -> int:
     """How many of a crowd stand within one voxel of a place."""
     here = world.place(x, y, edge)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imam_sim import cli
-from imam_sim.cli import WAYS_OUT, Exit, main, verdict
+from imam_sim.cli import OTHER_PLACE, WAYS_OUT, Exit, main, verdict
 from imam_sim.model.observe import OUTCOMES
 from imam_sim.model.params import PRESETS, Parameters
 from imam_sim.model.quantity import declared
@@ -66,7 +66,9 @@ def test_a_tissue_that_is_too_big_gives_exit_code_five(tmp_path: Path, bad: Path
     big.write_text('schema = 1\nduration = "1 d"\n[tissue]\nwidth = "1e6 mm"\nheight = "1e6 mm"\n')
     result = run("check", str(big))
     assert (result.exit_code, result.stdout) == (Exit.REFUSED, "")
-    assert re.fullmatch(rf"{big}:3: tissue: got .* needs about \S+ GB of memory, this machine has \S+ GB; choose a smaller tissue\n", result.stderr)
+    assert re.fullmatch(
+        rf"{big}:3: tissue: got .* needs about \S+ GB of memory, this machine has \S+ GB; choose a smaller tissue\n", result.stderr
+    )
     assert run("check", str(big), str(bad)).exit_code == run("check", str(bad), str(big)).exit_code == Exit.BAD_INPUT
 
 
@@ -76,7 +78,7 @@ def test_a_tissue_that_is_too_big_gives_exit_code_five(tmp_path: Path, bad: Path
         (ScenarioError(["a", "b"]), ["a", "b"], 2),
         (TooBig("x:1", 2e9, 1e9), ["x:1: needs about 2 GB of memory, this machine has 1 GB; choose a smaller tissue"], 5),
         (FloatingPointError("step 3: il10 is not finite"), ["step 3: il10 is not finite"], 3),
-        (PermissionError(13, "Permission denied", "runs/x"), ["runs/x: Permission denied; choose a place where you may write, or change its permissions"], 4),
+        (PermissionError(13, "Permission denied", "runs/x"), [f"runs/x: Permission denied{OTHER_PLACE}"], 4),
         (OSError(28, "No space left on device", "x"), [f"x: No space left on device{WAYS_OUT[28]}"], 4),
         (MemoryError(), ["out of memory"], 5),
         (KeyboardInterrupt(), ["interrupted"], 130),
@@ -92,6 +94,10 @@ def test_what_a_user_can_cause_ends_in_lines_and_its_code(
     monkeypatch.setattr("imam_sim.study.scenario.schema", fail)
     result = run("schema")
     assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (code, "", lines)
+
+
+def test_the_help_of_run_names_every_shipped_scenario() -> None:
+    assert [name for name in names() if name not in run("run", "--help").stdout] == []
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,4 +271,4 @@ def test_a_folder_that_cannot_be_written_gives_exit_code_four(tmp_path: Path, mo
     monkeypatch.setattr("imam_sim.study.scenario.load", lambda _: None)
     monkeypatch.setattr(cli.Path, "open", refuse)
     result = run("new", "mine")
-    assert (result.exit_code, result.stderr) == (Exit.DISK, "mine.toml: Permission denied\n")
+    assert (result.exit_code, result.stderr) == (Exit.DISK, f"mine.toml: Permission denied{OTHER_PLACE}\n")

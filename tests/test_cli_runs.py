@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from imam_sim.cli import WAYS_OUT, Exit, main
+from imam_sim.cli import WAYS_OUT, Exit, Interruption, _program, main
 from imam_sim.study import store
 from imam_sim.study.simulate import prepare_kernels
 from imam_sim.study.store import RunFolder, export, read_outcomes, read_scenario
@@ -201,7 +201,7 @@ def test_a_folder_in_use_ends_with_seven() -> None:
 def test_a_place_where_nothing_can_be_written_ends_with_four_and_is_named() -> None:
     result = run("run", "small.toml", "--out", "small.toml/run")
     assert result.exit_code == Exit.DISK == 4
-    assert result.stderr == "small.toml/run: Not a directory\n"
+    assert result.stderr == f"small.toml/run: Not a directory{WAYS_OUT[errno.ENOTDIR]}\n"
 
 
 def test_a_full_disk_ends_with_four_and_names_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +253,20 @@ def test_a_pause_in_the_first_moments_of_a_demo_does_not_spoil_its_folder(monkey
     result = run("demo", "--days", "0.1")
     assert result.exit_code == Exit.OK
     assert all(Path(line).is_file() for line in result.stdout.splitlines())
+
+
+def test_a_cut_demo_says_how_to_go_on_to_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Interruption, "wanted", lambda self: True)
+    result = run("demo", "--days", "0.1", "--out", "a b")
+    assert result.stderr.splitlines()[-1] == "stopped at day 0; go on with: imam-sim demo --out 'a b' --days 0.1"
+
+
+def test_how_to_go_on_names_a_program_that_the_shell_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", [".venv/bin/imam-sim"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _program() == ".venv/bin/imam-sim"
+    (tmp_path / "imam-sim").touch(0o755)
+    assert _program() == "imam-sim"
 
 
 def test_the_demo_shows_a_picture_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,20 @@ def test_a_crowd_within_reach_is_counted_as_by_asking_each(pair: Pair, edge: flo
     assert got == [naive.within_reach(pair.world, stands, x, y, edge) for x, y in places]
 
 
+@pytest.mark.parametrize("ground", [Ground.NECROTIC, Ground.CONNECTIVE])
+def test_voxels_of_one_ground_are_touched_and_given_their_part_alike(pair: Pair, ground: Ground) -> None:
+    given, expected = np.zeros((2, *pair.tissue.voxels.ground.shape), np.int64)
+    cells = pair.world.cells[::9]
+    for i, cell in enumerate(cells):
+        space.hand_out(given, i + 1, pair.tissue.voxels.ground, cell.x, cell.y, int(ground))
+        for place in naive.hand_out(pair.world, cell.x, cell.y, ground):
+            expected[place] += i + 1
+    touched = [space.touching(pair.tissue.voxels.ground, cell.x, cell.y, int(ground)) for cell in cells]
+    assert np.count_nonzero(given) >= 20
+    assert np.array_equal(given, expected)
+    assert touched == [naive.touching(pair.world, cell.x, cell.y, ground) for cell in cells]
+
+
 def test_a_crowd_is_spread_as_by_asking_each(pair: Pair) -> None:
     kinds = Kind.FIBROBLAST, Kind.MACROPHAGE, Kind.MONOCYTE
     reached = pair.empty(np.int32)

@@ -448,6 +448,8 @@ def run(
 ) -> None:
     """Run a scenario: a .toml file, or the name of a shipped scenario.
 
+    Shipped are acute_injury and imam_untreated.
+
     Everything goes into a run folder, whose name is printed. Ctrl-C stops after the step; `--resume`, or the same command again, goes on.
     """
     import time
@@ -529,8 +531,7 @@ def demo(ctx: click.Context, out: Path | None, days: float | None) -> None:
         click.echo(f"the muscle before the disease: {histology.save(sheet, pictures / 'first_look.png')}", err=True)
         click.echo(f"now {scenario.duration / 24.0:g} d of: {scenario.title}; Ctrl-C stops, the same command goes on", err=True)
 
-    options = (("--out", out), ("--days", days))
-    again = ("demo", *(word for name, value in options if value is not None for word in (name, str(value))))
+    again = ("demo", *(() if out is None else ("--out", str(out))), *(() if days is None else ("--days", f"{days:g}")))
     outcome, code = _run(folder, scenario, 1, first_picture, again)
     if outcome.finished:
         from imam_sim.show.plot import plot_run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imam_sim.model.jit import jit
-from imam_sim.model.state import VOXEL, Bytes, Floats, Ground, Ints
+from imam_sim.model.state import VOXEL, Bytes, Floats, Ground, Ints, Longs
 
 
 @jit
@@ -68,3 +68,28 @@ def ground_at(ground: Bytes, x: float, y: float) -> int:
     """What the tissue is made of at a place [um]."""
     rows, columns = ground.shape
     return int(ground[column(y, rows, VOXEL), column(x, columns, VOXEL)])
+
+
+@jit
+def touching(ground: Bytes, x: float, y: float, wanted: int) -> int:
+    """How many of the 3 x 3 voxels around a place [um] are of one ground."""
+    rows, columns = ground.shape
+    row_from, row_to = neighbours(column(y, rows, VOXEL), rows)
+    col_from, col_to = neighbours(column(x, columns, VOXEL), columns)
+    n = 0
+    for row in range(row_from, row_to):
+        for col in range(col_from, col_to):
+            n += ground[row, col] == wanted
+    return n
+
+
+@jit
+def hand_out(sums: Longs, part: int, ground: Bytes, x: float, y: float, wanted: int) -> None:
+    """Give each of the 3 x 3 voxels around a place [um] that are of one ground a part (adds to sums, per tissue voxel)."""
+    rows, columns = ground.shape
+    row_from, row_to = neighbours(column(y, rows, VOXEL), rows)
+    col_from, col_to = neighbours(column(x, columns, VOXEL), columns)
+    for row in range(row_from, row_to):
+        for col in range(col_from, col_to):
+            if ground[row, col] == wanted:
+                sums[row, col] += part

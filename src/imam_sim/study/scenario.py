@@ -91,7 +91,9 @@ class TooBig(Exception):
     """A tissue that needs more memory than the machine has; `estimate` and `available` in bytes."""
 
     def __init__(self, where: str, estimate: float, available: float) -> None:
-        super().__init__(f"{where}: needs about {estimate / 1e9:.3g} GB of memory, this machine has {available / 1e9:.3g} GB; choose a smaller tissue")
+        super().__init__(
+            f"{where}: needs about {estimate / 1e9:.3g} GB of memory, this machine has {available / 1e9:.3g} GB; choose a smaller tissue"
+        )
         self.estimate = estimate
         self.available = available
 

@@ -10,7 +10,7 @@ from imam_sim.model.maths import chance, exp, hill, steep_block, steep_hill
 from imam_sim.model.newborn import Newborns, bear
 from imam_sim.model.params import Collagen, Fibroblast, Geometry
 from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.space import column, neighbours, spread, within_reach
+from imam_sim.model.space import hand_out, spread, touching, within_reach
 from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Bytes, Cells, Floats, Ground, Ints, Kind, Longs, Now, Region, Signal, Voxels
 
 MOST_IN_REACH = 64  # macrophages in reach of a voxel beyond which collagen is lost no faster
@@ -75,24 +75,15 @@ def turn_over_fibroblasts(newborns: Newborns, cells: Cells, level: Floats, crowd
 @jit
 def lay_collagen(laid: Longs, cells: Cells, ground: Bytes, voxel_volume: float, p: Collagen) -> None:
     """Spread each myofibroblast's deposition evenly over the connective and scar voxels in its reach (writes laid, in QUANTUM 1/h)."""
-    rows, columns = ground.shape
     for i in range(cells.kind.size):
         if cells.kind[i] != Kind.MYOFIBROBLAST:
             continue
-        row_from, row_to = neighbours(column(cells.y[i], rows, VOXEL), rows)
-        col_from, col_to = neighbours(column(cells.x[i], columns, VOXEL), columns)
-        n = 0
-        for row in range(row_from, row_to):
-            for col in range(col_from, col_to):
-                if ground[row, col] == Ground.CONNECTIVE or ground[row, col] == Ground.SCAR:
-                    n += 1
-        if n == 0:
-            continue
-        part = int(p.deposition_rate / voxel_volume / n / QUANTUM)
-        for row in range(row_from, row_to):
-            for col in range(col_from, col_to):
-                if ground[row, col] == Ground.CONNECTIVE or ground[row, col] == Ground.SCAR:
-                    laid[row, col] += part
+        x, y = cells.x[i], cells.y[i]
+        n = touching(ground, x, y, Ground.CONNECTIVE) + touching(ground, x, y, Ground.SCAR)
+        if n > 0:
+            part = int(p.deposition_rate / voxel_volume / n / QUANTUM)
+            hand_out(laid, part, ground, x, y, Ground.CONNECTIVE)
+            hand_out(laid, part, ground, x, y, Ground.SCAR)
 
 
 @jit

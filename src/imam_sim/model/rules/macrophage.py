@@ -12,7 +12,7 @@ from imam_sim.model.maths import chance, exp, hill, relax
 from imam_sim.model.newborn import Newborns, bear
 from imam_sim.model.params import Engulfment, FibreInjury, InflammatoryActivation, Macrophage, MacrophageDeath, Monocyte, RepairActivation
 from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.space import column, living, neighbours, within_reach
+from imam_sim.model.space import column, hand_out, living, neighbours, touching, within_reach
 from imam_sim.model.state import NOBODY, VOXEL, Bytes, Cells, Floats, Ground, Ints, Kind, Longs, Now, Signal
 
 
@@ -105,32 +105,17 @@ def activate(cells: Cells, level: Floats, p: Macrophage, now: Now) -> None:
 @jit
 def bite_as_macrophage(bites: Longs, cells: Cells, level: Floats, ground: Bytes, p: Engulfment) -> None:
     """Offer each macrophage's appetite in equal parts to the dead voxels that it touches (writes bites, in steps of QUANTUM um3/h)."""
-    rows, columns = ground.shape
     for i in range(cells.kind.size):
-        if cells.kind[i] != Kind.MACROPHAGE:
-            continue
-        part = portion(cells, i, level, ground, p)
-        if part == 0:
-            continue
-        row_from, row_to = neighbours(column(cells.y[i], rows, VOXEL), rows)
-        col_from, col_to = neighbours(column(cells.x[i], columns, VOXEL), columns)
-        for row in range(row_from, row_to):
-            for col in range(col_from, col_to):
-                if ground[row, col] == Ground.NECROTIC:
-                    bites[row, col] += part
+        if cells.kind[i] == Kind.MACROPHAGE:
+            part = portion(cells, i, level, ground, p)
+            if part > 0:
+                hand_out(bites, part, ground, cells.x[i], cells.y[i], Ground.NECROTIC)
 
 
 @jit
 def portion(cells: Cells, i: int, level: Floats, ground: Bytes, p: Engulfment) -> int:
     """The appetite of cell `i` for each dead voxel in its reach, in steps of QUANTUM um3/h; 0 where there is none."""
-    rows, columns = ground.shape
-    row_from, row_to = neighbours(column(cells.y[i], rows, VOXEL), rows)
-    col_from, col_to = neighbours(column(cells.x[i], columns, VOXEL), columns)
-    n = 0
-    for row in range(row_from, row_to):
-        for col in range(col_from, col_to):
-            if ground[row, col] == Ground.NECROTIC:
-                n += 1
+    n = touching(ground, cells.x[i], cells.y[i], Ground.NECROTIC)
     if n == 0:
         return 0
     return int(appetite(cells.repair[i], read(level, Signal.IL10, cells.x[i], cells.y[i]), p) / n / QUANTUM)

@@ -7,7 +7,7 @@ from imam_sim.model.jit import jit
 from imam_sim.model.maths import chance
 from imam_sim.model.params import Neutrophil
 from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.space import column, neighbours, within_reach
+from imam_sim.model.space import column, hand_out, touching, within_reach
 from imam_sim.model.state import VOXEL, Bytes, Cells, Ground, Ints, Kind, Longs, Now, Signal
 
 
@@ -17,24 +17,12 @@ def bite_as_neutrophil(bites: Longs, cells: Cells, ground: Bytes, p: Neutrophil)
 
     Law: `engulf_rate` [um3/h], in equal parts to the n dead voxels that it touches.
     """
-    rows, columns = ground.shape
     for i in range(cells.kind.size):
         if cells.kind[i] != Kind.NEUTROPHIL:
             continue
-        row_from, row_to = neighbours(column(cells.y[i], rows, VOXEL), rows)
-        col_from, col_to = neighbours(column(cells.x[i], columns, VOXEL), columns)
-        n = 0
-        for row in range(row_from, row_to):
-            for col in range(col_from, col_to):
-                if ground[row, col] == Ground.NECROTIC:
-                    n += 1
-        if n == 0:
-            continue
-        part = int(p.engulf_rate / n / QUANTUM)
-        for row in range(row_from, row_to):
-            for col in range(col_from, col_to):
-                if ground[row, col] == Ground.NECROTIC:
-                    bites[row, col] += part
+        n = touching(ground, cells.x[i], cells.y[i], Ground.NECROTIC)
+        if n > 0:
+            hand_out(bites, int(p.engulf_rate / n / QUANTUM), ground, cells.x[i], cells.y[i], Ground.NECROTIC)
 
 
 @jit
