@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import platform
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -396,3 +398,14 @@ def test_nothing_is_written_outside_the_folder(tmp_path: Path, monkeypatch: pyte
     run_in_folder(tmp_path / "run", SHORT, SEED)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "run"]
     assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize("file", ["outcomes.csv", "outcomes.json", "scenario.toml"])
+def test_a_finished_run_with_a_changed_byte_is_not_called_done(finished: Path, tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    content = bytearray((folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / file).write_bytes(content)
+    with pytest.raises(StoreDamaged, match=re.escape(file)):
+        run_in_folder(folder, None)

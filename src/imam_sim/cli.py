@@ -74,7 +74,7 @@ def verdict(error: BaseException) -> tuple[list[str], Exit] | None:
         return [str(error)], Exit.REFUSED
     store = sys.modules.get("imam_sim.study.store")
     if store and isinstance(error, store.StoreDamaged):
-        return [str(error)], Exit.DAMAGED
+        return str(error).splitlines(), Exit.DAMAGED
     if store and isinstance(error, store.StoreInUse):
         return [str(error)], Exit.IN_USE
     if store and isinstance(error, store.StoreRefused):

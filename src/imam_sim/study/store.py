@@ -517,7 +517,7 @@ def run_in_folder(
 
     `prepare` is called once the folder is taken and there is something to run, before kernels are compiled or loaded, `started` once the
     simulation stands, `progress` after each step; `stop` is asked before each step, and a stopped run keeps all it made. A run that is
-    already there and finished is left as it is.
+    already there and finished is verified and left as it is.
 
     StoreRefused where the folder holds another run; ScenarioError, StoreDamaged, StoreInUse, OSError; and
     FloatingPointError as in `Simulation.advance`, after which all up to then is kept.
@@ -530,6 +530,8 @@ def run_in_folder(
         if run.record is not None:
             _refuse_other(run, scenario, seed)
             if run.record["finished"]:
+                if wrong := verify(run.path):
+                    raise StoreDamaged("\n".join(wrong))
                 return Outcome(run.path, True, run.record["hours"], 0)
         if prepare:
             prepare()
