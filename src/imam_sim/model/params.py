@@ -211,7 +211,8 @@ class Neutrophil(NamedTuple):
     lysis_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "decay of apoptotic cells that nobody eats", Assumed("wellmixed"))] = 0.0167
     engulf_rate: Annotated[float, Quantity("um3/h", 0.0, 100000.0, "debris cleared by one neutrophil", Fitted("wellmixed"))] = 600.0
     volume: Annotated[
-        float, Quantity("um3", 10.0, 5000.0, "volume of an apoptotic cell, as load for who eats it", Measured("tingbeall1993"))
+        float,
+        Quantity("um3", 10.0, 5000.0, "volume of an apoptotic cell, as load for who eats it", Assumed("a sphere of some 8 um across")),
     ] = 300.0
     tnf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("wellmixed"))] = 4.7e-05
     ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("handset"))] = 0.0001
