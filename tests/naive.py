@@ -487,7 +487,7 @@ def turn_over_collagen(
     reached = spread(world, macrophages)
     for place, voxel in world.voxels.items():
         if voxel.holds_collagen:
-            n_macrophages = min(reached[place], 63)
+            n_macrophages = reached[place]
             loss = p.turnover_rate * (1.0 + p.mmp_gain * n_macrophages)
             made = p.turnover_rate * rest[Region(voxel.region)] + laid.get(place, 0) * QUANTUM
             voxel.collagen = made / loss + (voxel.collagen - made / loss) * exp(-now.dt * loss)
@@ -624,7 +624,7 @@ def secrete_as_macrophage(world: World, dilution: float, uptake: np.ndarray, p: 
     for cell in world.of_kind(Kind.MACROPHAGE, Kind.MONOCYTE):
         received = [Signal.CCL2, Signal.MCSF]
         if cell.kind == Kind.MACROPHAGE:
-            received += [Signal.TNF, Signal.IFN_GAMMA, Signal.IL10]
+            received += [Signal.DAMP, Signal.TNF, Signal.IFN_GAMMA, Signal.IL1B, Signal.IL4, Signal.IL10]
             given = {
                 Signal.TNF: s.tnf_rate * cell.inflammatory,
                 Signal.CCL2: s.ccl2_rate * cell.inflammatory,
@@ -644,7 +644,7 @@ def secrete_as_macrophage(world: World, dilution: float, uptake: np.ndarray, p: 
 def walk(world: World, goals: list[tuple[float, float]], kind: int, attractant: int, p: parameters.Motility, now: Now) -> None:
     """Writes the goal of each cell of a kind and its heading."""
     width, height = world.columns * VOXEL, world.rows * VOXEL
-    strides = ceil(p.speed * now.dt / 2.5)
+    strides = max(ceil(p.speed * now.dt / 2.5), ceil(2.0 * now.dt / p.persistence_time)) if p.speed > 0.0 else 0
     if strides == 0:
         return
     time = now.dt / strides
@@ -784,9 +784,13 @@ def wake(world: World, p: parameters.SatelliteActivation, now: Now) -> None:
         cue = drive / (1.0 + drive)
         if cell.kind == Kind.QUIESCENT_SATELLITE:
             if happens(now, cell.id, Draw.SATELLITE_ACTIVATION, p.rate * cue):
-                cell.kind = Kind.ACTIVATED_SATELLITE
+                cell.kind, cell.fibre = Kind.ACTIVATED_SATELLITE, NOBODY
         elif happens(now, cell.id, Draw.SATELLITE_RENEWAL, p.renewal_rate * (1.0 - cue)):
-            cell.kind = Kind.QUIESCENT_SATELLITE
+            cell.kind, cell.fibre = Kind.QUIESCENT_SATELLITE, fibre_in_reach(world, cell.x, cell.y)
+
+
+def fibre_in_reach(world: World, x: float, y: float) -> int:
+    return max(voxel.fibre for voxel in world.around(world.place(x, y)))
 
 
 def thin_out(world: World, rest: float, p: parameters.Satellite, now: Now) -> None:
@@ -801,7 +805,7 @@ def divide_satellites(world: World, births: list[Birth], crowd: list[Place], p: 
         n = within_reach(world, crowd, cell.x, cell.y, SIGNAL_VOXEL)
         rate = p.rate * steep_hill(world.level(Signal.IL6, cell.x, cell.y), p.il6_half) * max(0.0, 1.0 - n / p.crowding)
         if happens(now, cell.id, Draw.SATELLITE_DIVISION, rate):
-            bear(births, Draw.SATELLITE_DIVISION, cell.id, cell, Kind.ACTIVATED_SATELLITE, fibre=cell.fibre)
+            bear(births, Draw.SATELLITE_DIVISION, cell.id, cell, Kind.ACTIVATED_SATELLITE)
 
 
 def differentiate(world: World, p: parameters.Satellite, now: Now) -> None:
@@ -838,7 +842,8 @@ def fuse(
 def secrete_as_satellite(world: World, dilution: float, uptake: np.ndarray, p: parameters.Satellite) -> None:
     for cell in world.of_kind(Kind.ACTIVATED_SATELLITE):
         world.secrete(Signal.CCL2, cell.x, cell.y, p.ccl2_rate * dilution)
-        world.take(Signal.HGF, cell.x, cell.y, uptake[Signal.HGF])
+        for signal in (Signal.HGF, Signal.IL6, Signal.IGF1):
+            world.take(signal, cell.x, cell.y, uptake[signal])
 
 
 def recognition(presenting: float, p: parameters.Cd4) -> float:
@@ -861,9 +866,9 @@ def secrete_as_cd4(world: World, dilution: float, p: parameters.Cd4) -> None:
             world.secrete(signal, cell.x, cell.y, rate * dilution)
 
 
-def deplete(world: World, kind: Kind, rate: float, nth: int, now: Now) -> None:
+def deplete(world: World, kind: Kind, rate: float, now: Now) -> None:
     for cell in world.of_kind(kind):
-        if lot(now, cell.id, Draw.DEPLETION, nth) < chance(rate, now.dt):
+        if lot(now, cell.id, Draw.DEPLETION) < chance(rate, now.dt):
             cell.kind = Kind.NONE
 
 
@@ -880,10 +885,11 @@ def reopen(world: World, p: parameters.Vessel, now: Now) -> None:
         capillary.perfused = capillary.perfused or happens(now, i, Draw.VESSEL_REGROWTH, rate)
 
 
-def secrete_as_hypoxic(world: World, dilution: float, p: parameters.Vessel) -> None:
+def secrete_as_hypoxic(world: World, dilution: float, uptake: np.ndarray, p: parameters.Vessel) -> None:
     for capillary in world.capillaries:
         if not capillary.perfused:
             world.secrete(Signal.VEGF, capillary.x, capillary.y, p.vegf_rate * dilution)
+            world.take(Signal.VEGF, capillary.x, capillary.y, uptake[Signal.VEGF])
 
 
 WALKERS = {
@@ -985,4 +991,4 @@ def secrete_everything(world: World, params: parameters.Parameters) -> None:
     secrete_as_cd4(world, dilution, params.cd4)
     secrete_as_satellite(world, dilution, uptake, params.satellite)
     secrete_as_fibroblast(world, dilution, uptake, params.fibroblast)
-    secrete_as_hypoxic(world, dilution, params.vessel)
+    secrete_as_hypoxic(world, dilution, uptake, params.vessel)

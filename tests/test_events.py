@@ -11,10 +11,10 @@ import pytest
 from imam_sim.model import fields, intervene, state
 from imam_sim.model.initial import make_bare_tissue
 from imam_sim.model.newborn import no_newborns, settle
-from imam_sim.model.params import Parameters
+from imam_sim.model.params import Parameters, SatelliteActivation
 from imam_sim.model.quantity import get
-from imam_sim.model.rules import intervention
-from imam_sim.model.state import Compartment, Counter, Ground, Kind, Now, Signal, Tissue, in_use
+from imam_sim.model.rules import intervention, satellite
+from imam_sim.model.state import NOBODY, Compartment, Counter, Ground, Kind, Now, Signal, Tissue, in_use
 from imam_sim.study.scenario import CELLS, ENTRIES, RECEPTORS, SIGNALS, ScenarioError, loads, resolved
 from imam_sim.study.simulate import KINDS, Simulation
 
@@ -116,7 +116,7 @@ def test_a_depletion_takes_its_share_within_a_day(cell: str) -> None:
     n, share, dt = 4000, 0.8, 1.0 / 6.0
     tissue = crowd(KINDS[cell][-1], n)
     for k in range(144):
-        intervene.deplete(tissue, KINDS[cell], share, 1, Now(5, k, dt))
+        intervene.deplete(tissue, KINDS[cell], [share], Now(5, k, dt))
     left = np.count_nonzero(in_use(tissue).kind != Kind.NONE)
     assert abs(left - n * (1.0 - share)) <= 4.0 * math.sqrt(n * share * (1.0 - share))
 
@@ -124,7 +124,7 @@ def test_a_depletion_takes_its_share_within_a_day(cell: str) -> None:
 def test_a_depletion_of_everything_leaves_nothing() -> None:
     tissue = crowd(Kind.MACROPHAGE, 500)
     for k in range(144):
-        intervene.deplete(tissue, KINDS["macrophage"], 1.0, 1, Now(5, k, 1.0 / 6.0))
+        intervene.deplete(tissue, KINDS["macrophage"], [1.0], Now(5, k, 1.0 / 6.0))
     assert not np.count_nonzero(in_use(tissue).kind)
 
 
@@ -203,6 +203,8 @@ def test_two_knock_outs_that_overlap_on_one_parameter_are_refused() -> None:
         ('kind = "transplant"\ncell = "cd4"\nnumber = 0\nat = "0 d"', "must be a whole number, 1 to 100000"),
         ('kind = "transplant"\ncell = "cd4"\nnumber = 2.5\nat = "0 d"', "must be a whole number"),
         ('kind = "transplant"\ncell = "cd4"\nnumber = 5\nat = "0 d"\nactivation = "m2"', "must be one of none, inflammatory, repair"),
+        ('kind = "transplant"\ncell = "cd4"\nnumber = 5\nat = "0 d"\nactivation = "repair"', "activation is for macrophages, not for cd4"),
+        ('kind = "set"\nparameter = "signal.hgf.bound_ratio"\nvalue = 1.0\nfrom = "0 d"', "which cannot change under way"),
         ('kind = "infect"\nat = "0 d"', "missing"),
         ('kind = "infct"\nat = "0 d"', "did you mean infect"),
     ],
@@ -219,3 +221,42 @@ def test_every_example_of_the_scenario_guide_is_a_scenario() -> None:
     guide = (Path(__file__).parents[1] / "docs" / "scenarios.md").read_text(encoding="utf-8")
     first, events = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     assert len(loads(first + events).events) == 3
+
+
+def test_a_later_depletion_leaves_an_earlier_one_alone() -> None:
+    early = 'kind = "deplete"\ncell = "fibroblast"\nfraction = 0.9\nfrom = "0 h"\nto = "3 h"'
+    late = 'kind = "deplete"\ncell = "fibroblast"\nfraction = 0.9\nfrom = "4 h"'
+    assert differing(after(scenario(late, early), 3.0), after(scenario(early), 3.0)) == set()
+
+
+def test_an_injection_of_nothing_before_an_injury_changes_nobody() -> None:
+    nothing = '[[event]]\nkind = "inject"\nsignal = "vegf"\namount = "0 ng/mL"\nat = "0 h"\n'
+    assert differing(after(SMALL.replace("[[event]]", nothing + "[[event]]", 1), 1.0), undisturbed(1.0)) == set()
+
+
+def test_cells_transplanted_into_living_fibre_come_to_lie_beside_it() -> None:
+    tissue = state.copy(Simulation.start(loads(SMALL), 1).tissue)
+    row, col = np.argwhere(tissue.voxels.ground == Ground.FIBRE)[0]
+    where = (float(col) * 5.0 + 2.5, float(row) * 5.0 + 2.5, 0.0)
+    tissue = intervene.transplant(tissue, Kind.CD4, 10, (0.0, 0.0), where, 1, Now(3, 0, 0.25))
+    new = in_use(tissue)
+    ground = tissue.voxels.ground[(new.y[-10:] // 5).astype(int), (new.x[-10:] // 5).astype(int)]
+    assert set(ground.tolist()) == {int(Ground.CONNECTIVE)}
+
+
+def test_a_satellite_cell_that_goes_to_sleep_sits_on_a_fibre_in_its_reach_and_one_that_wakes_leaves_it() -> None:
+    tissue = state.copy(Simulation.start(loads(SMALL), 1).tissue)
+    tissue = intervene.transplant(tissue, Kind.ACTIVATED_SATELLITE, 60, (0.0, 0.0), "everywhere", 1, Now(3, 0, 0.25))
+    cells, fibre = in_use(tissue), tissue.voxels.fibre
+    new = np.arange(cells.id.size - 60, cells.id.size)
+    satellite.wake(cells, tissue.fields.level, fibre, SatelliteActivation(renewal_rate=10.0), Now(3, 0, 10.0))
+    assert (cells.kind[new] == Kind.QUIESCENT_SATELLITE).all()
+    seated = new[cells.fibre[new] != NOBODY]
+    assert seated.size >= 20
+    for i in seated:
+        row, col = int(cells.y[i] // 5), int(cells.x[i] // 5)
+        assert cells.fibre[i] in fibre[max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2]
+    tissue.fields.level[Signal.HGF] = 1e6
+    satellite.wake(cells, tissue.fields.level, fibre, SatelliteActivation(rate=10.0), Now(3, 1, 10.0))
+    assert (cells.kind[new] == Kind.ACTIVATED_SATELLITE).all()
+    assert (cells.fibre[new] == NOBODY).all()

@@ -498,8 +498,8 @@ def test_satellite_cells_die_with_their_fibre_alike(pair: Pair) -> None:
 
 
 def test_cells_are_depleted_alike(pair: Pair) -> None:
-    intervention.deplete(pair.cells, int(Kind.MACROPHAGE), 1.0, 3, NOW)
-    naive.deplete(pair.world, Kind.MACROPHAGE, 1.0, 3, NOW)
+    intervention.deplete(pair.cells, int(Kind.MACROPHAGE), 1.0, NOW)
+    naive.deplete(pair.world, Kind.MACROPHAGE, 1.0, NOW)
     assert min(pair.turned(Kind.MACROPHAGE, Kind.NONE), pair.turned(Kind.MACROPHAGE, Kind.MACROPHAGE)) >= 5
     pair.assert_equal()
 
@@ -512,7 +512,7 @@ def test_satellite_cells_without_a_niche_are_lost_alike(pair: Pair) -> None:
 
 
 def test_satellite_cells_wake_and_sleep_alike(pair: Pair) -> None:
-    satellite.wake(pair.cells, pair.level, pair.params.satellite.activation, NOW)
+    satellite.wake(pair.cells, pair.level, pair.tissue.voxels.fibre, pair.params.satellite.activation, NOW)
     naive.wake(pair.world, pair.params.satellite.activation, NOW)
     asleep, awake = Kind.QUIESCENT_SATELLITE, Kind.ACTIVATED_SATELLITE
     assert min(pair.turned(asleep, awake), pair.turned(awake, asleep)) >= 3

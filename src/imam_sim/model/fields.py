@@ -120,7 +120,8 @@ def secrete_voxel(secreted: Longs, signal: int, row: int, col: int, rate: float)
 @jit
 def take(taken: Longs, signal: int, x: float, y: float, rate: float) -> None:
     """Let a cell at (x, y) um clear a signal at `rate` [1/h, of what one signal voxel holds free]; writes `taken`."""
-    deposit(taken, signal, x, y, rate)
+    if rate != 0.0:
+        deposit(taken, signal, x, y, rate)
 
 
 @jit

@@ -26,10 +26,11 @@ def injure(tissue: Tissue, params: Parameters, pattern: str, fraction: float, no
     after_death(tissue, hit, params.vessel.injury_loss, nth, now)
 
 
-def deplete(tissue: Tissue, kinds: Sequence[Kind], share: float, nth: int, now: Now) -> None:
-    """Remove cells of some kinds at the hazard that takes a share of them within a day."""
+def deplete(tissue: Tissue, kinds: Sequence[Kind], shares: Sequence[float], now: Now) -> None:
+    """Remove cells of some kinds at the hazards, added up, each of which alone takes a share of them within a day."""
+    rate = sum(hazard(share, DAY) for share in sorted(shares))
     for kind in kinds:
-        intervention.deplete(in_use(tissue), int(kind), hazard(share, DAY), nth, now)
+        intervention.deplete(in_use(tissue), int(kind), rate, now)
 
 
 def inject(tissue: Tissue, signal: Signal, amount: float, place: intervention.Place, transport: Transport) -> None:

@@ -48,7 +48,7 @@ class Motility(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """Motility of every kind that walks; the attractant of each kind is named in rules/motion.py."""
+    """Motility of every kind that walks; the attractant of each kind stands in step.WALKERS (tracers follow none)."""
 
     neutrophil: Motility = Motility(speed=360.0, persistence_time=0.2, attractant_half=10.0)
     monocyte: Motility = Motility(speed=180.0, persistence_time=0.25)

@@ -164,7 +164,7 @@ def live(tissue: Tissue, newborns: Newborns, near: Near, params: Parameters, now
     macrophage.kill_macrophages(cells, level, params.macrophage.death, now)
     macrophage.mature_monocytes(cells, params.monocyte, inflammatory.at_maturation, repair.at_maturation, now)
     t_cell.turn_over_cd4(newborns, cells, recognition, slab_volume(tissue, params), params.cd4, now)
-    satellite.wake(cells, level, params.satellite.activation, now)
+    satellite.wake(cells, level, voxels.fibre, params.satellite.activation, now)
     satellite.thin_out(cells, params.geometry.satellites_per_fibre * tissue.fibres.x.size, params.satellite, now)
     satellite.differentiate(cells, level, params.satellite, now)
     satellite.divide_satellites(newborns, cells, level, near.lineage, params.satellite.division, now)
@@ -197,7 +197,7 @@ def secrete(tissue: Tissue, params: Parameters) -> None:
     t_cell.secrete_as_cd4(secreted, cells, dilution, params.cd4)
     satellite.secrete_as_satellite(secreted, taken, cells, dilution, uptake, params.satellite)
     fibroblast.secrete_as_fibroblast(secreted, taken, cells, level, dilution, uptake, params.fibroblast)
-    vessel.secrete_as_hypoxic(secreted, tissue.vessels, dilution, params.vessel)
+    vessel.secrete_as_hypoxic(secreted, taken, tissue.vessels, dilution, uptake, params.vessel)
 
 
 def circulate(tissue: Tissue, params: Parameters, now: Now) -> None:

@@ -220,6 +220,10 @@ def _some_parameter(got: Any) -> str:
         raise ValueError(f"got {_shown(got)}, must be the path of a parameter as text")
     if got not in parameters():
         raise ValueError(f"got {_shown(got)}, must be a parameter that `imam-sim params` lists{nearest(got, parameters())}")
+    if got.endswith(".bound_ratio"):
+        raise ValueError(
+            f"got {_shown(got)}, which cannot change under way, as protein would come from nothing; it belongs under [parameters]"
+        )
     if got.startswith(FIXED):
         raise ValueError(f"got {_shown(got)}, which shapes the tissue at time 0 only; it belongs under [parameters]")
     return got
@@ -387,6 +391,12 @@ class Transplant(_Frozen):
     number: Annotated[int, Field(ge=1, le=MAX_TRANSPLANT, description="how many"), BeforeValidator(_whole)]
     activation: Literal["none", "inflammatory", "repair"] = Field("none", description="which level of a macrophage is full")
     where: Annotated[Place, BeforeValidator(_place_of)] = Field("everywhere", description=WHERE)
+
+    @model_validator(mode="after")
+    def _only_macrophages_are_activated(self) -> Transplant:
+        if self.activation != "none" and self.cell != "macrophage":
+            raise ValueError(f"activation is for macrophages, not for {self.cell}")
+        return self
 
 
 class Infect(_Frozen):

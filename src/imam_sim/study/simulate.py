@@ -133,20 +133,27 @@ class Simulation:
         return self.step_at(event.start), math.inf if event.stop is None else self.step_at(event.stop)
 
     def _intervene(self, now: Now) -> None:
-        """Carry out the events of now, in the order of the scenario; each draws its own lots."""
-        for nth, event in enumerate((event for due, event in self._moments if due == self.step), start=1):
+        """Carry out the events of now: depletions, then those of a moment in the order of the scenario.
+
+        Injuries draw their own lots by their number among the injuries of this moment, transplants likewise, so that no other event
+        changes whom they hit.
+        """
+        depletions = [event for start, stop, event in self._depletions if start <= self.step < stop]
+        for cell in sorted({event.cell for event in depletions}):
+            intervene.deplete(self.tissue, KINDS[cell], [event.fraction for event in depletions if event.cell == cell], now)
+        n_injuries = n_transplants = 0
+        for event in (event for due, event in self._moments if due == self.step):
             if isinstance(event, Injure):
-                intervene.injure(self.tissue, self.params, event.pattern, event.fraction, now, nth)
+                n_injuries += 1
+                intervene.injure(self.tissue, self.params, event.pattern, event.fraction, now, n_injuries)
             elif isinstance(event, Inject):
                 intervene.inject(self.tissue, Signal[event.signal.upper()], event.amount, event.where, self._transport)
             elif isinstance(event, Transplant):
+                n_transplants += 1
                 kind, levels = KINDS[event.cell][-1], LEVELS[event.activation]
-                self.tissue = intervene.transplant(self.tissue, kind, event.number, levels, event.where, nth, now)
+                self.tissue = intervene.transplant(self.tissue, kind, event.number, levels, event.where, n_transplants, now)
             else:
                 intervene.infect(self.tissue, event.peak)
-        for nth, (start, stop, depletion) in enumerate(self._depletions, start=1):
-            if start <= self.step < stop:
-                intervene.deplete(self.tissue, KINDS[depletion.cell], depletion.fraction, nth, now)
 
     def _make_transport(self) -> fields.Transport:
         _, ny, nx = self.tissue.fields.level.shape

@@ -13,8 +13,6 @@ from imam_sim.model.rng import Draw, uniform
 from imam_sim.model.space import hand_out, spread, touching, within_reach
 from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Bytes, Cells, Floats, Ground, Ints, Kind, Longs, Now, Region, Signal, Voxels
 
-MOST_IN_REACH = 64  # macrophages in reach of a voxel beyond which collagen is lost no faster
-
 
 @jit
 def fibroblast_division(satellites: float, tgf: float, crowd: float, p: Fibroblast) -> float:
@@ -93,17 +91,21 @@ def turn_over_collagen(voxels: Voxels, laid: Longs, macrophages: Ints, p: Collag
     Law: dC/dt = turnover_rate C_rest + laid - loss C, solved exactly over the step; C_rest is the healthy level of the region.
     """
     rows, columns = voxels.ground.shape
-    kept = np.empty(MOST_IN_REACH)
-    for n in range(MOST_IN_REACH):
-        kept[n] = exp(-now.dt * collagen_loss(n, p))
     reached = np.zeros((rows, columns), np.int32)
     spread(reached, macrophages)
+    most = 0
+    for row in range(rows):
+        for col in range(columns):
+            most = max(most, reached[row, col])
+    kept = np.empty(most + 1)
+    for n in range(most + 1):
+        kept[n] = exp(-now.dt * collagen_loss(n, p))
     for row in range(rows):
         for col in range(columns):
             ground = voxels.ground[row, col]
             if ground != Ground.CONNECTIVE and ground != Ground.SCAR:
                 continue
-            near = min(reached[row, col], MOST_IN_REACH - 1)
+            near = reached[row, col]
             made = p.turnover_rate * rest_collagen(voxels.region[row, col], geometry) + laid[row, col] * QUANTUM
             loss = collagen_loss(near, p)
             if loss == 0.0:

@@ -15,7 +15,7 @@ def hit_by_injury(fibres: Fibres, pattern: str, fraction: float, width: float, h
     """The fibres that the n-th injury of this moment, of a fraction of the living fibre area, hits: one flag each.
 
     `localised`: those nearest to one place in the middle half; `scattered`: single fibres by lot; `diffuse`: those nearest to many foci,
-    one for each FOCUS_AREA. ValueError for any other pattern.
+    one for each FOCUS_AREA and two at least. ValueError for any other pattern.
     """
     order = np.argsort(_remoteness(fibres, pattern, width, height, nth, now), kind="stable")
     area = fibres.living[order]

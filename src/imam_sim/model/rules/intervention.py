@@ -15,11 +15,11 @@ MOST_CELLS = 100_000  # of one transplant, so that those of several are told apa
 
 
 @jit
-def deplete(cells: Cells, kind: int, rate: float, nth: int, now: Now) -> None:
-    """Remove the cells of a kind at a hazard [1/h], by the n-th depletion of this moment (writes kind)."""
+def deplete(cells: Cells, kind: int, rate: float, now: Now) -> None:
+    """Remove the cells of a kind at a hazard [1/h] (writes kind)."""
     due = chance(rate, now.dt)
     for i in range(cells.kind.size):
-        if cells.kind[i] == kind and uniform(now, cells.id[i], Draw.DEPLETION, nth) < due:
+        if cells.kind[i] == kind and uniform(now, cells.id[i], Draw.DEPLETION) < due:
             cells.kind[i] = Kind.NONE
 
 
@@ -48,12 +48,17 @@ def transplant(
 ) -> None:
     """Put cells into voxels of a place that are no living fibre, by lot; the n-th transplant of this moment (writes newborns).
 
-    ValueError where the whole place is living fibre.
+    Where the whole place is living fibre, the cells come to lie in the nearest voxels that are not.
     """
-    free = np.flatnonzero(voxels_at(place, voxels) & ~np.isin(voxels.ground, (Ground.FIBRE, Ground.REGENERATING)))
-    if free.size == 0:
-        raise ValueError("transplant: every voxel of its place is living fibre, which no cell enters")
     columns = voxels.ground.shape[1]
+    enterable = ~np.isin(voxels.ground, (Ground.FIBRE, Ground.REGENERATING))
+    where = voxels_at(place, voxels)
+    free = np.flatnonzero(where & enterable)
+    if free.size == 0:
+        rows_of_place, columns_of_place = np.nonzero(where)
+        everywhere = np.flatnonzero(enterable)
+        away = (everywhere // columns - rows_of_place.mean()) ** 2 + (everywhere % columns - columns_of_place.mean()) ** 2
+        free = everywhere[away == away.min()]
     for k in range(number):
         v = int(free[int(uniform(now, k, Draw.TRANSPLANT_PLACE, 2 * nth) * free.size)])
         across, down = uniform_pair(now, k, Draw.TRANSPLANT_PLACE, 2 * nth + 1)

@@ -50,9 +50,9 @@ def walk(cells: Cells, level: Floats, ground: Bytes, to_x: Floats, to_y: Floats,
     """Propose where each cell of a kind goes in this step (writes to_x, to_y, ux, uy); attractant -1: none."""
     rows, columns = ground.shape
     width, height = columns * VOXEL, rows * VOXEL
-    strides = int(np.ceil(p.speed * now.dt / STRIDE))
-    if strides == 0:
+    if p.speed == 0.0:
         return
+    strides = int(max(np.ceil(p.speed * now.dt / STRIDE), np.ceil(2.0 * now.dt / p.persistence_time)))  # no stride hides two turns
     time = now.dt / strides
     length = p.speed * time
     due = chance(1.0 / p.persistence_time, time)

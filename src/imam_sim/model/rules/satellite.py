@@ -68,8 +68,11 @@ def die_with_fibre(cells: Cells, died: Flags, share: float, injury: int, now: No
 
 
 @jit
-def wake(cells: Cells, level: Floats, p: SatelliteActivation, now: Now) -> None:
-    """Wake quiescent cells at rate x cue, send activated ones back to sleep at renewal_rate (1 - cue) (writes kind)."""
+def wake(cells: Cells, level: Floats, fibre: Ints, p: SatelliteActivation, now: Now) -> None:
+    """Wake quiescent cells at rate x cue, send activated ones back to sleep at renewal_rate (1 - cue) (writes kind, fibre).
+
+    A cell that wakes leaves its fibre; one that goes to sleep sits on a fibre in its reach, if there is one.
+    """
     for i in range(cells.kind.size):
         kind = cells.kind[i]
         if kind != Kind.QUIESCENT_SATELLITE and kind != Kind.ACTIVATED_SATELLITE:
@@ -79,8 +82,23 @@ def wake(cells: Cells, level: Floats, p: SatelliteActivation, now: Now) -> None:
         if kind == Kind.QUIESCENT_SATELLITE:
             if uniform(now, cells.id[i], Draw.SATELLITE_ACTIVATION) < chance(p.rate * cue, now.dt):
                 cells.kind[i] = Kind.ACTIVATED_SATELLITE
+                cells.fibre[i] = NOBODY
         elif uniform(now, cells.id[i], Draw.SATELLITE_RENEWAL) < chance(p.renewal_rate * (1.0 - cue), now.dt):
             cells.kind[i] = Kind.QUIESCENT_SATELLITE
+            cells.fibre[i] = fibre_in_reach(fibre, x, y)
+
+
+@jit
+def fibre_in_reach(fibre: Ints, x: float, y: float) -> int:
+    """The fibre with the highest number among those whose outlines a cell touches; NOBODY where it touches none."""
+    rows, columns = fibre.shape
+    row_from, row_to = neighbours(column(y, rows, VOXEL), rows)
+    col_from, col_to = neighbours(column(x, columns, VOXEL), columns)
+    found = NOBODY
+    for row in range(row_from, row_to):
+        for col in range(col_from, col_to):
+            found = max(found, fibre[row, col])
+    return found
 
 
 @jit
@@ -106,7 +124,7 @@ def divide_satellites(newborns: Newborns, cells: Cells, level: Floats, crowd: In
         x, y = cells.x[i], cells.y[i]
         rate = satellite_division(read(level, Signal.IL6, x, y), within_reach(crowd, x, y, SIGNAL_VOXEL), p)
         if uniform(now, cells.id[i], Draw.SATELLITE_DIVISION) < chance(rate, now.dt):
-            bear(newborns, Draw.SATELLITE_DIVISION, cells.id[i], Kind.ACTIVATED_SATELLITE, x, y, 0.0, 0.0, 0.0, cells.fibre[i])
+            bear(newborns, Draw.SATELLITE_DIVISION, cells.id[i], Kind.ACTIVATED_SATELLITE, x, y, 0.0, 0.0, 0.0, NOBODY)
 
 
 @jit
@@ -156,8 +174,10 @@ def fuse(cells: Cells, fused: Ints, voxels: Voxels, debris: Floats, room: Floats
 
 @jit
 def secrete_as_satellite(secreted: Longs, taken: Longs, cells: Cells, dilution: float, uptake: Floats, p: Satellite) -> None:
-    """Give off CCL2 while activated, take up HGF (writes secreted, taken)."""
+    """Give off CCL2 while activated, take up HGF, IL-6 and IGF-1 (writes secreted, taken)."""
     for i in range(cells.kind.size):
         if cells.kind[i] == Kind.ACTIVATED_SATELLITE:
             secrete(secreted, Signal.CCL2, cells.x[i], cells.y[i], p.ccl2_rate * dilution)
             take(taken, Signal.HGF, cells.x[i], cells.y[i], uptake[Signal.HGF])
+            take(taken, Signal.IL6, cells.x[i], cells.y[i], uptake[Signal.IL6])
+            take(taken, Signal.IGF1, cells.x[i], cells.y[i], uptake[Signal.IGF1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imam_sim.model.fields import read, secrete
+from imam_sim.model.fields import read, secrete, take
 from imam_sim.model.jit import jit
 from imam_sim.model.maths import chance, hill
 from imam_sim.model.params import Vessel
@@ -37,8 +37,9 @@ def reopen(vessels: Vessels, level: Floats, p: Vessel, now: Now) -> None:
 
 
 @jit
-def secrete_as_hypoxic(secreted: Longs, vessels: Vessels, dilution: float, p: Vessel) -> None:
-    """Give off VEGF around closed capillaries (writes secreted)."""
+def secrete_as_hypoxic(secreted: Longs, taken: Longs, vessels: Vessels, dilution: float, uptake: Floats, p: Vessel) -> None:
+    """Give off VEGF around closed capillaries, whose cells take it up as well (writes secreted, taken)."""
     for i in range(vessels.x.size):
         if not vessels.perfused[i]:
             secrete(secreted, Signal.VEGF, vessels.x[i], vessels.y[i], p.vegf_rate * dilution)
+            take(taken, Signal.VEGF, vessels.x[i], vessels.y[i], uptake[Signal.VEGF])
