@@ -332,7 +332,9 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 
     paths = st.sampled_from(sorted(DECLARED))
     chosen = draw(st.lists(paths, unique=True, max_size=5))
-    changeable = draw(st.lists(paths.filter(lambda path: not path.startswith("geometry.")), unique=True, max_size=3))
+    changeable = draw(
+        st.lists(paths.filter(lambda path: not path.startswith("geometry.") and not path.endswith(".bound_ratio")), unique=True, max_size=3)
+    )
     patterns = st.sampled_from(["localised", "scattered", "diffuse"])
     injuries = [
         {"kind": "injure", "at": moment(steps - 1), "pattern": draw(patterns), "fraction": draw(st.floats(0, 1))}

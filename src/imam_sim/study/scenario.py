@@ -325,7 +325,9 @@ class Set(_Frozen):
     """One parameter has another value for a while."""
 
     kind: Literal["set"] = "set"
-    parameter: Annotated[str, BeforeValidator(_some_parameter)] = Field(description="dotted path of any parameter but geometry.*")
+    parameter: Annotated[str, BeforeValidator(_some_parameter)] = Field(
+        description="dotted path of any parameter but geometry.* and bound_ratio"
+    )
     value: float = Field(description="in the unit of the parameter")
     start: Annotated[float, *_time("0 d", "from when [h]")] = Field(validation_alias="from")
     stop: Annotated[float, *_time("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
