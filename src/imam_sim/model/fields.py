@@ -211,7 +211,7 @@ def make_transport(signals: SignalTransport, shape: tuple[int, int], dt: float) 
     own = np.empty(len(signals))
     for s in range(len(signals)):
         own[s] = fill_factors(kept[s], gained[s], eigenvalue, diffusion[s], decay_rate[s], retardation[s], float(dt))
-    share = np.array([float(signal.secretion_share) for signal in signals])
+    share = np.array([signal.secretion_share + (1.0 - signal.secretion_share) * signal.redundancy for signal in signals])
     return Transport(float(dt), eigenvalue, diffusion, decay_rate, retardation, kept, gained, own, share)
 
 

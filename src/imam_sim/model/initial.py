@@ -19,6 +19,7 @@ from imam_sim.model.params import Geometry, Parameters
 from imam_sim.model.rng import Draw, direction, uniform, uniform_pair
 from imam_sim.model.state import (
     LEAST_CAPACITY,
+    MM2,
     NOBODY,
     SIGNAL_VOXEL,
     SPARE,
@@ -38,6 +39,7 @@ from imam_sim.model.state import (
     Now,
     Region,
     Tissue,
+    VesselKind,
     Vessels,
     Voxels,
 )
@@ -59,6 +61,7 @@ LEAST_FIBRE = 12  # voxels, smaller fibres become connective tissue
 BEST_GAIN = 3  # fibres that a capillary in a corner between fibres touches
 TRIES = 1000  # draws for a free place before the next free one is taken
 MM3 = 1e9  # um3
+SPROUT_SITES = 2  # places at each capillary where a new one may grow
 
 
 class Seeds(NamedTuple):
@@ -106,8 +109,7 @@ def make_tissue(params: Parameters, seed: int, width: float, height: float) -> T
     fibres = fibres._replace(first_vessel=first_vessel, vessels=touching)
     cells, n_cells = _make_cells(params, layout, first_rim, rim, now)
     tissue.counters[Counter.CELLS] = tissue.counters[Counter.NEXT_ID] = n_cells
-    rows, columns = np.divmod(capillaries, nx)
-    vessels = Vessels((columns + 0.5) * VOXEL, (rows + 0.5) * VOXEL, np.ones(capillaries.size, np.bool_))
+    vessels = _make_vessels(layout, capillaries, geometry, now)
     return tissue._replace(cells=cells, fibres=fibres, vessels=vessels, voxels=_make_voxels(layout, geometry))
 
 
@@ -122,16 +124,18 @@ def make_bare_tissue(params: Parameters, width: float, height: float) -> Tissue:
     blood = np.zeros(len(Compartment))
     blood[Compartment.MONOCYTES] = 1.0
     blood[Compartment.CREATINE_KINASE] = params.blood.creatine_kinase_rest
+    blood[Compartment.COMPLEMENT] = params.complement.level
     return Tissue(
         cells=_empty_cells(LEAST_CAPACITY),
-        fibres=Fibres(floats, floats, longs, state, longs, floats, floats, flags, start, longs, start, np.zeros(0, np.int32)),
-        vessels=Vessels(floats, floats, flags),
+        fibres=Fibres(floats, floats, longs, state, longs, floats, floats, flags, floats, start, longs, start, np.zeros(0, np.int32)),
+        vessels=Vessels(floats, floats, flags, state, np.zeros(0, np.int32), floats),
         voxels=Voxels(
             fibre=np.full(shape, NOBODY, np.int32),
             region=np.zeros(shape, np.int8),
             ground=np.zeros(shape, np.int8),
             debris=np.zeros(shape),
             collagen=np.ones(shape),
+            particles=np.zeros(shape),
         ),
         fields=empty_fields((shape[0] // 2, shape[1] // 2)),
         blood=blood,
@@ -483,6 +487,7 @@ def _make_fibres(layout: Layout, geometry: Geometry) -> Fibres:
         volume=territory.astype(np.float64) * (VOXEL * VOXEL * geometry.depth),
         alarm=np.zeros(n),
         central_nuclei=np.zeros(n, np.bool_),
+        complement=np.zeros(n),
         first_voxel=np.concatenate(([0], np.cumsum(territory))).astype(np.int64),
         voxels=flat[inwards].astype(np.int64),
         first_vessel=np.zeros(n + 1, np.int64),
@@ -749,6 +754,21 @@ def orient(x: Floats, y: Floats, ux: Floats, uy: Floats, place: Longs, nx: int, 
         ux[i], uy[i] = direction(now, i, Draw.INITIAL_HEADING)
 
 
+def _make_vessels(layout: Layout, capillaries: Longs, geometry: Geometry, now: Now) -> Vessels:
+    """Open capillaries, then venules in perimysium and fascia by lot, then the sites of sprouts, SPROUT_SITES at each capillary."""
+    nx = layout.fibre.shape[1]
+    outside = np.flatnonzero(layout.region.ravel() != Region.FASCICLE)
+    n_venules = floor(geometry.venules * outside.size * VOXEL * VOXEL / MM2 + 0.5)
+    venules = np.array([outside[int(uniform(now, k, Draw.INITIAL_VENULE) * outside.size)] for k in range(n_venules)], np.int64)
+    parents = np.repeat(np.arange(capillaries.size), SPROUT_SITES)
+    counts = (capillaries.size, n_venules, parents.size)
+    rows, columns = np.divmod(np.concatenate([capillaries, venules, capillaries[parents]]), nx)
+    kind = np.repeat(np.array([VesselKind.CAPILLARY, VesselKind.VENULE, VesselKind.SPROUT], np.int8), counts)
+    parent = np.concatenate([np.full(capillaries.size + n_venules, NOBODY), parents]).astype(np.int32)
+    x, y = (columns + 0.5) * VOXEL, (rows + 0.5) * VOXEL
+    return Vessels(x=x, y=y, perfused=kind != VesselKind.SPROUT, kind=kind, parent=parent, complement=np.zeros(kind.size))
+
+
 def _make_voxels(layout: Layout, geometry: Geometry) -> Voxels:
     """Living fibres in healthy connective tissue."""
     inside = layout.fibre != NOBODY
@@ -761,4 +781,5 @@ def _make_voxels(layout: Layout, geometry: Geometry) -> Voxels:
         ground=np.where(inside, np.int8(Ground.FIBRE), np.int8(Ground.CONNECTIVE)),
         debris=np.zeros(layout.fibre.shape),
         collagen=np.where(inside, 0.0, by_region[layout.region]),
+        particles=np.zeros(layout.fibre.shape),
     )

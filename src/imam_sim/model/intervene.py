@@ -1,4 +1,4 @@
-"""What an experimenter does to a tissue between two steps: injure, deplete, inject, transplant, infect."""
+"""What an experimenter does to a tissue between two steps: injure, deplete, inject, transplant, implant, infect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imam_sim.model.maths import hazard
 from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters
 from imam_sim.model.rules import fibre, injury, intervention, satellite
-from imam_sim.model.state import Compartment, Kind, Now, Signal, Tissue, in_use, size
+from imam_sim.model.state import Compartment, Ground, Kind, Now, Signal, Tissue, in_use, size
 from imam_sim.model.step import after_death
 
 DAY = 24.0  # h
@@ -48,6 +48,12 @@ def transplant(
     newborns = no_newborns(number)
     intervention.transplant(newborns, tissue.voxels, place, int(kind), number, *levels, nth, now)
     return settle(tissue, newborns, now)
+
+
+def implant(tissue: Tissue, amount: float, place: intervention.Place) -> None:
+    """Put persistent particles into the connective tissue of a place: `amount` of what fills a voxel, in each voxel."""
+    where = intervention.voxels_at(place, tissue.voxels) & (tissue.voxels.ground == Ground.CONNECTIVE)
+    tissue.voxels.particles[where] += amount
 
 
 def infect(tissue: Tissue, peak: float) -> None:

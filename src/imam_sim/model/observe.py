@@ -8,7 +8,26 @@ from typing import NamedTuple
 import numpy as np
 
 from imam_sim.model.params import Parameters
-from imam_sim.model.state import Compartment, FibreState, Floats, Ground, Kind, Region, Signal, Tissue, in_use, size
+from imam_sim.model.state import (
+    MM2,
+    NOBODY,
+    VOXEL,
+    Compartment,
+    FibreState,
+    Flags,
+    Floats,
+    Ground,
+    Kind,
+    Region,
+    Signal,
+    Tissue,
+    VesselKind,
+    in_use,
+    size,
+)
+
+CLUSTER_RADIUS = 20  # voxels, the distance at which clustering is measured
+FASCICLE_EDGE = 3  # voxels, a fibre this near to perimysium or fascia is perifascicular
 
 
 class Outcome(NamedTuple):
@@ -25,6 +44,9 @@ COUNTED = {
     "monocytes": Kind.MONOCYTE,
     "macrophages": Kind.MACROPHAGE,
     "cd4": Kind.CD4,
+    "regulatory_t": Kind.REGULATORY_T,
+    "cd8": Kind.CD8,
+    "b_cells": Kind.B_CELL,
     "satellites_quiescent": Kind.QUIESCENT_SATELLITE,
     "satellites_activated": Kind.ACTIVATED_SATELLITE,
     "myocytes": Kind.MYOCYTE,
@@ -36,6 +58,8 @@ OUTCOMES: tuple[Outcome, ...] = (
     *(Outcome(name, "cells/mm2", name.replace("_", " ") + " in the section") for name in COUNTED),
     Outcome("macrophages_m1", "cells/mm2", "macrophages whose inflammatory level is at least their repair level"),
     Outcome("macrophages_m2", "cells/mm2", "macrophages whose repair level is higher"),
+    Outcome("macrophages_fascia", "cells/mm2", "macrophages in perimysium and fascia, per area of those"),
+    Outcome("macrophage_clustering", "1", "Ripley's L at 100 um over that of cells strewn over the open ground: 1 is random"),
     Outcome("inflammatory_level", "1", "mean inflammatory level of the macrophages; 0 without any"),
     Outcome("repair_level", "1", "mean repair level of the macrophages; 0 without any"),
     Outcome("fibres_intact", "1", "share of fibres that are mature and alive"),
@@ -45,14 +69,23 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome("necrosis", "1", "share of all fibre territory that is debris"),
     Outcome("open_space", "1", "share of all fibre territory that is cleared and not refilled"),
     Outcome("scar", "1", "share of all fibre territory that is scar"),
+    Outcome("fat", "1", "share of all fibre territory that is fat"),
     Outcome("fibre_area", "1", "living fibre area over all fibre territory: 1 in health"),
     Outcome("regenerated_area", "1", "living area of fibres with central nuclei over all fibre territory"),
+    Outcome("perifascicular_area", "1", "mean relative area of fibres at the edge of a fascicle over that of the others"),
+    Outcome("complement_necrotic", "1", "membrane attack complex on dead fibre, 0-1"),
+    Outcome("complement_living", "1", "membrane attack complex on living fibre, 0-1"),
+    Outcome("complement_capillaries", "1", "membrane attack complex on capillaries, 0-1"),
     Outcome("collagen", "1", "mean collagen of endomysium and scar, 1 in healthy endomysium"),
-    Outcome("capillaries_per_fibre", "1", "perfused capillaries over fibres"),
-    Outcome("perfused_share", "1", "share of capillaries that carry blood"),
+    Outcome("capillaries", "1", "capillaries that carry blood, sprouts included, over those of health"),
+    Outcome("capillaries_per_fibre", "1", "capillaries that carry blood, sprouts included, over fibres"),
+    Outcome("perfused_share", "1", "share of the old capillaries that carry blood"),
     *(Outcome(signal.name.lower(), "ng/mL", signal.name.lower().replace("_", "-") + ", free, mean of the section") for signal in Signal),
     Outcome("blood_monocytes", "1", "monocytes in blood relative to health"),
     Outcome("creatine_kinase", "U/L", "creatine kinase in blood"),
+    Outcome("memory", "1", "memory T cells, 0-1 of what there could be"),
+    Outcome("autoantibody", "1", "autoantibody in blood, 0-1 of what there could be"),
+    Outcome("complement", "1", "complement in blood relative to health"),
     Outcome("strength", "1", "force relative to health: mature area plus regenerating area at its lower force"),
 )
 
@@ -68,7 +101,7 @@ def measure(tissue: Tissue, params: Parameters) -> Floats:
 def _cells(tissue: Tissue) -> dict[str, float]:
     cells = in_use(tissue)
     width, height = size(tissue)
-    area = width * height * 1e-6
+    area = width * height / MM2
     count = np.bincount(cells.kind, minlength=max(Kind) + 1)
     values = {name: count[kind] / area for name, kind in COUNTED.items()}
     macrophage = cells.kind == Kind.MACROPHAGE
@@ -76,6 +109,7 @@ def _cells(tissue: Tissue) -> dict[str, float]:
     n = max(a.size, 1)
     n_m1 = np.count_nonzero(a >= r)
     values |= {"macrophages_m1": n_m1 / area, "macrophages_m2": (a.size - n_m1) / area}
+    values |= _whereabouts(tissue, cells.x[macrophage], cells.y[macrophage])
     return values | {"inflammatory_level": exact_sum(a) / n, "repair_level": exact_sum(r) / n}
 
 
@@ -93,23 +127,99 @@ def _fibres(tissue: Tissue, params: Parameters) -> dict[str, float]:
         "necrosis": exact_sum(voxels.debris[inside]) / territory,
         "open_space": np.count_nonzero(voxels.ground[inside] == Ground.CLEARED) / territory,
         "scar": np.count_nonzero(voxels.ground[inside] == Ground.SCAR) / territory,
+        "fat": np.count_nonzero(voxels.ground[inside] == Ground.FAT) / territory,
         "fibre_area": exact_sum(area),
         "regenerated_area": exact_sum(area[fibres.central_nuclei]),
         "strength": exact_sum(area[~regenerating]) + params.fibre.growth.immature_force * exact_sum(area[regenerating]),
+        "perifascicular_area": _perifascicular_area(tissue),
+        "complement_necrotic": _weighted_mean(fibres.complement, np.bincount(voxels.fibre[inside], voxels.debris[inside], fibres.x.size)),
+        "complement_living": _weighted_mean(fibres.complement, fibres.living),
     }
 
 
 def _surroundings(tissue: Tissue) -> dict[str, float]:
-    voxels, perfused = tissue.voxels, tissue.vessels.perfused
+    voxels, vessels = tissue.voxels, tissue.vessels
+    old, young = vessels.kind == VesselKind.CAPILLARY, vessels.kind == VesselKind.SPROUT
     loose = ((voxels.ground == Ground.CONNECTIVE) & (voxels.region == Region.FASCICLE)) | (voxels.ground == Ground.SCAR)
-    n_loose, n_perfused = int(np.count_nonzero(loose)), int(np.count_nonzero(perfused))
+    n_loose, n_old = int(np.count_nonzero(loose)), max(int(np.count_nonzero(old)), 1)
+    n_perfused, n_sprouts = int(np.count_nonzero(vessels.perfused[old])), int(np.count_nonzero(vessels.perfused[young]))
     return {
         "collagen": exact_sum(voxels.collagen[loose]) / max(n_loose, 1),
-        "capillaries_per_fibre": n_perfused / max(tissue.fibres.x.size, 1),
-        "perfused_share": n_perfused / max(perfused.size, 1),
+        "capillaries": (n_perfused + n_sprouts) / n_old,
+        "capillaries_per_fibre": (n_perfused + n_sprouts) / max(tissue.fibres.x.size, 1),
+        "perfused_share": n_perfused / n_old,
+        "complement_capillaries": exact_sum(vessels.complement[old]) / n_old,
         "blood_monocytes": tissue.blood[Compartment.MONOCYTES],
         "creatine_kinase": tissue.blood[Compartment.CREATINE_KINASE],
+        "memory": tissue.blood[Compartment.MEMORY],
+        "autoantibody": tissue.blood[Compartment.AUTOANTIBODY],
+        "complement": tissue.blood[Compartment.COMPLEMENT],
     } | {signal.name.lower(): exact_sum(tissue.fields.level[signal]) / tissue.fields.level[signal].size for signal in Signal}
+
+
+def _whereabouts(tissue: Tissue, x: Floats, y: Floats) -> dict[str, float]:
+    """Density in perimysium and fascia, and clustering, of the cells at some places [um]."""
+    ground, outside = tissue.voxels.ground, tissue.voxels.region != Region.FASCICLE
+    ny, nx = ground.shape
+    rows, columns = np.minimum((y / VOXEL).astype(np.int64), ny - 1), np.minimum((x / VOXEL).astype(np.int64), nx - 1)
+    n_outside = max(int(np.count_nonzero(outside)), 1)
+    standing = np.bincount(rows * nx + columns, minlength=ny * nx).reshape(ny, nx)
+    walkable = (ground != Ground.FIBRE) & (ground != Ground.REGENERATING)
+    return {
+        "macrophages_fascia": np.count_nonzero(outside[rows, columns]) / (n_outside * VOXEL * VOXEL / MM2),
+        "macrophage_clustering": clustering(standing, walkable),
+    }
+
+
+def clustering(standing: np.ndarray, walkable: Flags) -> float:
+    """Ripley's L of cells over L of the ground that they could stand on, both (ny, nx); 1 where there are fewer than two cells.
+
+    L is the root of the mean number of others within the radius; window and obstacles are the same for both, so edges need no correction.
+    All sums are of whole numbers, hence exact.
+    """
+    pairs, cells = _pairs(standing), int(standing.sum())
+    chances, places = _pairs(walkable.astype(np.int64)), int(np.count_nonzero(walkable))
+    if cells < 2 or places < 2 or chances == 0:
+        return 1.0
+    return math.sqrt((pairs / (cells * (cells - 1))) / (chances / (places * (places - 1))))
+
+
+def _pairs(counts: np.ndarray) -> int:
+    """Ordered pairs, without pairs of oneself, whose voxels lie within the radius."""
+    ny, nx = counts.shape
+    shape = (ny + CLUSTER_RADIUS, nx + CLUSTER_RADIUS)  # so that nothing wraps round
+    dy, dx = (np.minimum(np.arange(n), n - np.arange(n)) for n in shape)
+    disc = (dy[:, None] ** 2 + dx[None, :] ** 2 <= CLUSTER_RADIUS**2).astype(float)
+    spectrum = np.fft.rfft2(counts, shape) * np.fft.rfft2(disc)
+    around = np.rint(np.fft.irfft2(spectrum, shape)[:ny, :nx]).astype(np.int64)
+    return int((counts * around).sum() - counts.sum())
+
+
+def _perifascicular_area(tissue: Tissue) -> float:
+    """Mean living share of fibres near perimysium or fascia over that of the others; 1 where there are none of either."""
+    fibre, outside = tissue.voxels.fibre, tissue.voxels.region != Region.FASCICLE
+    for axis in (0, 1):
+        for _ in range(FASCICLE_EDGE):
+            grown = outside.copy()
+            low, high = [slice(None)] * 2, [slice(None)] * 2
+            low[axis], high[axis] = slice(None, -1), slice(1, None)
+            grown[tuple(low)] |= outside[tuple(high)]
+            grown[tuple(high)] |= outside[tuple(low)]
+            outside = grown
+    edge = np.zeros(tissue.fibres.x.size, np.bool_)
+    edge[fibre[outside & (fibre != NOBODY)]] = True
+    share = tissue.fibres.living / np.maximum(tissue.fibres.territory, 1)
+    n_edge, n_inner = int(np.count_nonzero(edge)), int(np.count_nonzero(~edge))
+    inner = exact_sum(share[~edge])
+    if n_edge == 0 or inner == 0.0:
+        return 1.0
+    return (exact_sum(share[edge]) / n_edge) / (inner / n_inner)
+
+
+def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:
+    """The mean of values by weight; 0 where all weights are."""
+    whole = exact_sum(weights)
+    return exact_sum(values * weights) / whole if whole > 0.0 else 0.0
 
 
 def exact_sum(values: np.ndarray) -> float:

@@ -53,7 +53,8 @@ class Motion(NamedTuple):
     neutrophil: Motility = Motility(speed=360.0, persistence_time=0.2, attractant_half=10.0)
     monocyte: Motility = Motility(speed=180.0, persistence_time=0.25)
     macrophage: Motility = Motility(attractant_half=10.0)
-    cd4: Motility = Motility(speed=300.0, persistence_time=0.2, bias_max=0.6)
+    t_cell: Motility = Motility(speed=300.0, persistence_time=0.2, bias_max=0.6)
+    b_cell: Motility = Motility(speed=120.0, persistence_time=0.2, bias_max=0.3)
     satellite: Motility = Motility(speed=30.0, persistence_time=1.0)
     myocyte: Motility = Motility(speed=30.0, persistence_time=1.0, bias_max=0.5)
     fibroblast: Motility = Motility(speed=12.0, persistence_time=2.0, bias_max=0.5)
@@ -112,6 +113,9 @@ class Transport(NamedTuple):
     secretion_share: Annotated[
         float, Quantity("1", 0.0, 1.0, "share of its secretion that works: 0 in a knock-out", Assumed("1 is health"))
     ] = 1.0
+    redundancy: Annotated[
+        float, Quantity("1", 0.0, 1.0, "share of what is missing that other ligands of its receptors make up for", Assumed("none known"))
+    ] = 0.0
     reception_share: Annotated[
         float, Quantity("1", 0.0, 1.0, "share of the level that receptors let cells feel: 0 in a knock-out", Assumed("1 is health"))
     ] = 1.0
@@ -121,9 +125,9 @@ class SignalTransport(NamedTuple):
     """Transport of the thirteen signals."""
 
     damp: Transport = Transport(decay_rate=1.0)
-    ccl2: Transport = Transport(diffusion=9e4, decay_rate=1.0, bound_ratio=2.0, uptake_volume=500.0)
+    ccl2: Transport = Transport(diffusion=9e4, decay_rate=1.0, bound_ratio=2.0, uptake_volume=500.0, redundancy=0.3)  # CCL7 [lu2011]
     mcsf: Transport = Transport(diffusion=5e4, decay_rate=0.5, uptake_volume=1000.0)
-    tnf: Transport = Transport(diffusion=5e4, decay_rate=2.0, uptake_volume=300.0)
+    tnf: Transport = Transport(diffusion=5e4, decay_rate=2.0, uptake_volume=300.0, redundancy=0.7)  # lymphotoxin [grounds2001]
     ifn_gamma: Transport = Transport(decay_rate=2.0, uptake_volume=300.0)
     il1b: Transport = Transport(decay_rate=2.0)
     il6: Transport = Transport(decay_rate=1.0)
@@ -168,7 +172,14 @@ class FibreInjury(NamedTuple):
     ] = 0.008
     unarmed_share: Annotated[float, Quantity("1", 0.0, 1.0, "share of that which needs no interferon-gamma", Fitted("wellmixed"))] = 0.0156
     ifn_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interferon-gamma that arms half", Fitted("wellmixed"))] = 1.0
+    tnf_free_share: Annotated[
+        float, Quantity("1", 0.0, 1.0, "share of the attack that needs no TNF-alpha", Assumed("iNOS and perforin do without"))
+    ] = 0.5
+    tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "TNF-alpha of half of the rest", Assumed("as for differentiation"))] = 0.3
     il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 that halves the attack", Fitted("wellmixed"))] = 4.4
+    complement_rate: Annotated[
+        float, Quantity("1/h", 0.0, 10.0, "death of a living fibre that is covered with membrane attack complex", Assumed("days"))
+    ] = 0.02
 
 
 class FibreGrowth(NamedTuple):
@@ -185,6 +196,22 @@ class FibreGrowth(NamedTuple):
     ] = 480.0
     immature_force: Annotated[
         float, Quantity("1", 0.0, 1.0, "force per area of a regenerating fibre over that of a mature one", Assumed("no number found"))
+    ] = 0.5
+    perfusion_max: Annotated[
+        float, Quantity("1", 1.0, 3.0, "blood supply relative to health beyond which more does not help growth", Assumed("wellmixed"))
+    ] = 1.5
+    wasting_rate: Annotated[
+        float,
+        Quantity("1/h", 0.0, 1.0, "relative loss of fibre volume without any cause in the tissue, as under a drug", Assumed("0 in health")),
+    ] = 0.0
+    hypoxic_rate: Annotated[
+        float,
+        Quantity(
+            "1/h", 0.0, 1.0, "relative loss of the volume of a living fibre without any blood supply", Assumed("halves it in a month")
+        ),
+    ] = 0.001
+    supply_need: Annotated[
+        float, Quantity("1", 0.01, 1.0, "share of its capillaries below which a fibre thins", Assumed("reserve of half"))
     ] = 0.5
 
 
@@ -357,6 +384,147 @@ class Cd4(NamedTuple):
     ifn_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of interferon-gamma", Fitted("handset"))] = 0.002
     il10_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-10", Assumed("wellmixed"))] = 0.00027
     il4_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-4", Assumed("a Th2 share of a tenth"))] = 3e-05
+    suppression_half: Annotated[
+        float,
+        Quantity(
+            "cells/mm3", 1.0, 1000000.0, "regulatory T cells that halve recognition", Assumed("as many as effector cells in healing muscle")
+        ),
+    ] = 500.0
+    memory_gain: Annotated[float, Quantity("1", 0.0, 100.0, "rise of entry at full memory", Fitted("wellmixed"))] = 0.86
+    reactivation_rate: Annotated[
+        float,
+        Quantity("1/h", 0.0, 1.0, "entry per perfused capillary at full memory without tolerance and without antigen", Fitted("wellmixed")),
+    ] = 2e-05
+    memory_half: Annotated[
+        float, Quantity("cells/mm3", 1.0, 1000000.0, "CD4 cells at which memory heads for half", Assumed("wellmixed"))
+    ] = 300.0
+    memory_rise_time: Annotated[
+        float, Quantity("h", 1.0, 100000.0, "time constant of rising memory", Assumed("three weeks, wellmixed"))
+    ] = 480.0
+    memory_time: Annotated[
+        float,
+        Quantity(
+            "h", 1.0, 1000000.0, "time constant of fading memory", Assumed("a year: relapses come mostly in the first two [clinrheum2006]")
+        ),
+    ] = 8760.0
+
+
+class RegulatoryT(NamedTuple):
+    """Regulatory T cells."""
+
+    entry_rate: Annotated[
+        float,
+        Quantity(
+            "1/h",
+            0.0,
+            10.0,
+            "entry per perfused capillary at full presentation, whatever the tolerance",
+            Assumed("peaks while satellite cells expand [burzyn2013]"),
+        ),
+    ] = 0.0005
+    lifetime: Annotated[float, Quantity("h", 1.0, 10000.0, "mean time in tissue", Assumed("days"))] = 120.0
+    il10_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-10", Assumed("as a CD4 cell"))] = 0.0003
+
+
+class Cd8(NamedTuple):
+    """CD8 T cells."""
+
+    entry_rate: Annotated[
+        float,
+        Quantity(
+            "1/h",
+            0.0,
+            10.0,
+            "entry per perfused capillary at full recognition and interferon-gamma",
+            Assumed("rare or absent in biopsies [imamreview2025]"),
+        ),
+    ] = 0.0005
+    ifn_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interferon-gamma of half of that", Assumed("wellmixed"))] = 1.0
+    lifetime: Annotated[float, Quantity("h", 1.0, 10000.0, "mean time in tissue", Assumed("wellmixed"))] = 96.0
+    kill_rate: Annotated[
+        float,
+        Quantity(
+            "1/h", 0.0, 10.0, "death of a fibre per CD8 cell whose whole reach is that fibre", Assumed("a fraction of an armed macrophage")
+        ),
+    ] = 0.002
+    ifn_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of interferon-gamma", Assumed("wellmixed"))] = 0.001
+
+
+class Antibody(NamedTuple):
+    """B cells and the autoantibody that they make."""
+
+    b_cell_entry_rate: Annotated[
+        float,
+        Quantity(
+            "1/h", 0.0, 10.0, "entry of B cells per venule at full recognition", Assumed("in the fascia of three of three [hara2010]")
+        ),
+    ] = 0.002
+    b_cell_lifetime: Annotated[float, Quantity("h", 1.0, 10000.0, "mean time of a B cell in tissue", Assumed("weeks"))] = 480.0
+    b_cell_half: Annotated[
+        float,
+        Quantity(
+            "cells/mm3", 1.0, 1000000.0, "B cells at which the antibody heads for half of its highest level", Assumed("no measurement")
+        ),
+    ] = 200.0
+    half_life: Annotated[
+        float, Quantity("h", 1.0, 10000.0, "half-life of the antibody in blood", Assumed("three weeks, as immunoglobulin G"))
+    ] = 504.0
+    share: Annotated[float, Quantity("1", 0.0, 1.0, "share of the antibody that works: lowered by a drug", Assumed("1 is health"))] = 1.0
+    fibre_binding: Annotated[
+        float,
+        Quantity(
+            "1",
+            0.0,
+            100.0,
+            "binding to the membrane of living fibres; 0 where there is no antigen, as in IMAM",
+            Assumed("complement on necrotic fibres only [imamreview2025]"),
+        ),
+    ] = 0.0
+    capillary_binding: Annotated[
+        float,
+        Quantity(
+            "1", 0.0, 100.0, "binding to capillaries; 0 where there is no antigen, as in IMAM", Assumed("seen in dermatomyositis only")
+        ),
+    ] = 0.0
+
+
+class Complement(NamedTuple):
+    """Complement and the membrane attack complex."""
+
+    level: Annotated[
+        float,
+        Quantity(
+            "1", 0.0, 10.0, "level in blood that the liver keeps up, relative to health: 0 under full blockade", Assumed("1 is health")
+        ),
+    ] = 1.0
+    half_life: Annotated[float, Quantity("h", 1.0, 1000.0, "half-life in blood", Assumed("some days"))] = 60.0
+    deposition_rate: Annotated[
+        float, Quantity("1/h", 0.0, 10.0, "deposition on debris, or where bound antibody is 1", Assumed("within a day"))
+    ] = 0.1
+    loss_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "shedding", Assumed("within days"))] = 0.03
+    ifn_gain: Annotated[
+        float,
+        Quantity(
+            "1",
+            0.0,
+            100.0,
+            "rise of the deposition on capillaries at saturating interferon-gamma",
+            Assumed("interferon signature of dermatomyositis capillaries"),
+        ),
+    ] = 2.0
+    ifn_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interferon-gamma of half of that", Assumed("as elsewhere"))] = 1.0
+
+
+class Particle(NamedTuple):
+    """Persistent particles, such as an aluminium adjuvant, that macrophages cannot digest."""
+
+    damp_rate: Annotated[
+        float, Quantity("ng/mL/h", 0.0, 1000.0, "danger signal of a voxel full of particles", Assumed("about that of debris"))
+    ] = 20.0
+    ccl2_rate: Annotated[
+        float, Quantity("ng/mL/h", 0.0, 1000.0, "CCL2 of the cells at a voxel full of particles", Assumed("enough to hold a granuloma"))
+    ] = 5.0
+    dissolution_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "dissolution", Assumed("lasts for years [gherardi1998]"))] = 4e-05
 
 
 class SatelliteActivation(NamedTuple):
@@ -470,7 +638,13 @@ class Collagen(NamedTuple):
     scar_collagen: Annotated[
         float, Quantity("1", 0.0, 100.0, "collagen of a fresh scar relative to healthy endomysium", Assumed("dense"))
     ] = 2.0
-    scar_loss_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "remodelling of scar back to open space", Assumed("wellmixed"))] = 0.0001
+    scar_loss_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "remodelling of scar and fat back to open space", Assumed("wellmixed"))] = (
+        0.0001
+    )
+    fat_rate: Annotated[
+        float, Quantity("1/h", 0.0, 1.0, "closing of open space by fat among fibroblasts, without IL-4", Assumed("a tenth of scar"))
+    ] = 0.0002
+    fat_il4_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "IL-4 that halves that", Assumed("direction: [heredia2013]"))] = 0.3
 
 
 class Vessel(NamedTuple):
@@ -483,7 +657,15 @@ class Vessel(NamedTuple):
         float,
         Quantity("1", 0.0, 1.0, "share of the capillaries at a fibre that its death by inflammation closes", Assumed("spared mostly")),
     ] = 0.2
+    complement_rate: Annotated[
+        float, Quantity("1/h", 0.0, 10.0, "closing of a capillary that is covered with membrane attack complex", Assumed("days"))
+    ] = 0.02
     regrowth_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "reopening at saturating VEGF", Fitted("wellmixed"))] = 0.0289
+    sprouting_rate: Annotated[
+        float, Quantity("1/h", 0.0, 1.0, "sprouting at saturating VEGF, per site at an open capillary", Fitted("handset"))
+    ] = 0.02
+    sprouting_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "VEGF of half of that (Hill coefficient 2)", Fitted("handset"))] = 1.5
+    pruning_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "loss of sprouts without VEGF", Assumed("a week or two"))] = 0.006
     vegf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "VEGF of half effect", Fitted("wellmixed"))] = 1.0
     vegf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "VEGF of the tissue around a closed capillary", Fitted("wellmixed"))] = 8e-05
 
@@ -554,6 +736,9 @@ class Geometry(NamedTuple):
         float, Quantity("um", 0.0, 1000.0, "band of fascia along the top edge", Assumed("so that it is seen in a 1 mm section"))
     ] = 60.0
     capillaries_around_fibre: Annotated[float, Quantity("1", 0.0, 20.0, "capillaries that touch a fibre", Measured("brodal1977"))] = 4.0
+    venules: Annotated[
+        float, Quantity("1/mm2", 0.0, 10000.0, "venules per area of perimysium and fascia", Assumed("where leukocytes mostly come in"))
+    ] = 150.0
     capillary_reach: Annotated[
         float, Quantity("um", 5.0, 50.0, "distance from a voxel of a fibre within which a capillary touches it", Assumed("the next voxel"))
     ] = 7.5
@@ -581,6 +766,11 @@ class Parameters(NamedTuple):
     monocyte: Monocyte = Monocyte()
     macrophage: Macrophage = Macrophage()
     cd4: Cd4 = Cd4()
+    regulatory_t: RegulatoryT = RegulatoryT()
+    cd8: Cd8 = Cd8()
+    antibody: Antibody = Antibody()
+    complement: Complement = Complement()
+    particle: Particle = Particle()
     satellite: Satellite = Satellite()
     myocyte: Myocyte = Myocyte()
     fibroblast: Fibroblast = Fibroblast()

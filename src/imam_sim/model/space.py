@@ -64,6 +64,12 @@ def living(ground: int) -> bool:
 
 
 @jit
+def vacant(ground: int) -> bool:
+    """Whether a voxel inside the outline of a fibre is free for it to fill."""
+    return ground == Ground.CLEARED or ground == Ground.VACATED
+
+
+@jit
 def ground_at(ground: Bytes, x: float, y: float) -> int:
     """What the tissue is made of at a place [um]."""
     rows, columns = ground.shape
@@ -81,6 +87,25 @@ def touching(ground: Bytes, x: float, y: float, wanted: int) -> int:
         for col in range(col_from, col_to):
             n += ground[row, col] == wanted
     return n
+
+
+@jit
+def hand_to_fibres(sums: Longs, whole: float, ground: Bytes, fibre: Ints, x: float, y: float) -> None:
+    """Spread `whole` evenly over the living fibre voxels among the 3 x 3 around a place [um], in whole steps (adds to sums, per fibre)."""
+    rows, columns = ground.shape
+    row_from, row_to = neighbours(column(y, rows, VOXEL), rows)
+    col_from, col_to = neighbours(column(x, columns, VOXEL), columns)
+    n = 0
+    for row in range(row_from, row_to):
+        for col in range(col_from, col_to):
+            n += living(ground[row, col])
+    if n == 0:
+        return
+    part = int(whole / n)
+    for row in range(row_from, row_to):
+        for col in range(col_from, col_to):
+            if living(ground[row, col]):
+                sums[fibre[row, col]] += part
 
 
 @jit

@@ -32,12 +32,15 @@ class Kind(IntEnum):
     MONOCYTE = 3
     MACROPHAGE = 4
     CD4 = 5
+    REGULATORY_T = 6
+    CD8 = 7
     QUIESCENT_SATELLITE = 8
     ACTIVATED_SATELLITE = 9
     MYOCYTE = 10
     FIBROBLAST = 11
     MYOFIBROBLAST = 12
     TRACER = 13  # a marked particle: walks at random, feels nothing, takes no room
+    B_CELL = 14
 
 
 class Ground(IntEnum):
@@ -49,6 +52,8 @@ class Ground(IntEnum):
     CLEARED = 3  # open space inside the old outline of a fibre
     REGENERATING = 4
     SCAR = 5
+    FAT = 6
+    VACATED = 7  # room that a thinning fibre has left inside its outline, without alarm
 
 
 class Region(IntEnum):
@@ -57,6 +62,14 @@ class Region(IntEnum):
     FASCICLE = 0  # fibres and the endomysium between them
     PERIMYSIUM = 1
     FASCIA = 2
+
+
+class VesselKind(IntEnum):
+    """What a vessel is."""
+
+    CAPILLARY = 0
+    VENULE = 1  # in perimysium and fascia; touches no fibre
+    SPROUT = 2  # a site at a capillary where a new one may grow
 
 
 class FibreState(IntEnum):
@@ -91,6 +104,9 @@ class Compartment(IntEnum):
     MONOCYTES = 0  # relative to health
     CREATINE_KINASE = 1  # U/L
     INTERFERON = 2  # ng/mL, of an infection; reaches every cell like interferon-gamma
+    MEMORY = 3  # memory T cells, 0-1 of what there could be
+    AUTOANTIBODY = 4  # 0-1 of what there could be
+    COMPLEMENT = 5  # relative to health
 
 
 class Counter(IntEnum):
@@ -138,6 +154,7 @@ class Fibres(NamedTuple):
     volume: Floats  # um3 of living fibre in the slab; `living` follows it in whole voxels
     alarm: Floats  # 1 at death, falls off: how fresh the damage is
     central_nuclei: Flags  # has been through regeneration
+    complement: Floats  # membrane attack complex on it, 0-1
     first_voxel: Longs  # where its voxels start in `voxels`, one entry more than fibres
     voxels: Longs  # flat index of each fibre's voxels, innermost first
     first_vessel: Longs  # where its capillaries start in `vessels`, one entry more than fibres
@@ -145,11 +162,14 @@ class Fibres(NamedTuple):
 
 
 class Vessels(NamedTuple):
-    """One entry per capillary."""
+    """One entry per vessel: capillaries, then venules, then the sites of sprouts."""
 
     x: Floats  # um
     y: Floats
     perfused: Flags
+    kind: Bytes
+    parent: Ints  # the capillary of a sprout, NOBODY for others
+    complement: Floats  # membrane attack complex on it, 0-1
 
 
 class Voxels(NamedTuple):
@@ -160,6 +180,7 @@ class Voxels(NamedTuple):
     ground: Bytes
     debris: Floats  # share of the voxel that is dead fibre, 0-1
     collagen: Floats  # relative to healthy endomysium
+    particles: Floats  # persistent particles, 1 where a voxel is full of them
 
 
 class Fields(NamedTuple):
@@ -192,7 +213,7 @@ def size(tissue: Tissue) -> tuple[float, float]:
 
 def bytes_needed(width: float, height: float) -> int:
     """Estimate of the memory of one tissue of `width` x `height` um at the start, in bytes; nothing is allocated."""
-    tissue_voxel = 4 + 1 + 1 + 8 + 8 + 8  # the columns of Voxels and the entry in Fibres.voxels
+    tissue_voxel = 4 + 1 + 1 + 8 + 8 + 8 + 8  # the columns of Voxels and the entry in Fibres.voxels
     signal_voxel = len(Signal) * 4 * 8  # level, spectrum, secreted, taken
     cell = 8 + 1 + 7 * 8 + 4 + 1  # the columns of Cells
     area = width * height

@@ -9,13 +9,16 @@ import numpy as np
 from imam_sim.model import fields as signals
 from imam_sim.model.newborn import Newborns, no_newborns, settle
 from imam_sim.model.params import Parameters
+from imam_sim.model.rng import Draw
 from imam_sim.model.rules import (
+    antibody,
     blood,
     fibre,
     fibroblast,
     macrophage,
     motion,
     neutrophil,
+    particle,
     recruitment,
     satellite,
     t_cell,
@@ -28,6 +31,7 @@ from imam_sim.model.state import (
     Compartment,
     Counter,
     Flags,
+    Floats,
     Ints,
     Kind,
     Now,
@@ -41,7 +45,10 @@ WALKERS = (  # kind, attractant, its motility
     (Kind.NEUTROPHIL, Signal.DAMP, "neutrophil"),
     (Kind.MONOCYTE, Signal.CCL2, "monocyte"),
     (Kind.MACROPHAGE, Signal.DAMP, "macrophage"),
-    (Kind.CD4, Signal.CCL2, "cd4"),
+    (Kind.CD4, Signal.CCL2, "t_cell"),
+    (Kind.REGULATORY_T, Signal.CCL2, "t_cell"),
+    (Kind.CD8, Signal.CCL2, "t_cell"),
+    (Kind.B_CELL, Signal.CCL2, "b_cell"),
     (Kind.ACTIVATED_SATELLITE, Signal.HGF, "satellite"),
     (Kind.MYOCYTE, Signal.HGF, "myocyte"),
     (Kind.FIBROBLAST, Signal.TGF_BETA, "fibroblast"),
@@ -53,12 +60,15 @@ WALKERS = (  # kind, attractant, its motility
 def advance(tissue: Tissue, params: Parameters, transport: signals.Transport, now: Now) -> Tissue:
     """The tissue one step later; the arrays are changed in place, and replaced where cells outgrow them."""
     near, around = count(tissue), feel(tissue, params)
-    newborns = no_newborns(4 * tissue.vessels.x.size + 2 * int(tissue.counters[Counter.CELLS]))
+    newborns = no_newborns(6 * tissue.vessels.x.size + 2 * int(tissue.counters[Counter.CELLS]))
 
     die_and_clear(around, near, params, now)
-    regenerate(around, params, now)
-    enter(around, newborns, params, now)
-    live(around, newborns, near, params, now)
+    inside = survey(around)
+    regenerate(around, inside, params, now)
+    coat(around, inside, params, now)
+    immunity = recognise(around, params)
+    enter(around, newborns, immunity, params, now)
+    live(around, newborns, near, immunity, params, now)
     tissue = settle(tissue, newborns, now)
     around = feel(tissue, params)
     move(around, params, now)
@@ -107,6 +117,7 @@ def die_and_clear(tissue: Tissue, near: Near, params: Parameters, now: Now) -> N
     cells, fibres, voxels, level = in_use(tissue), tissue.fibres, tissue.voxels, tissue.fields.level
     attacks = np.zeros(fibres.x.size, np.int64)
     macrophage.attack(attacks, cells, level, voxels.ground, voxels.fibre, params.fibre.injury)
+    t_cell.attack_as_cd8(attacks, cells, voxels.ground, voxels.fibre, params.cd8)
     died = np.zeros(fibres.x.size, np.bool_)
     fibre.injure_fibres(died, fibres, voxels, attacks, params.fibre.injury, now)
     after_death(tissue, died, params.vessel.necrosis_loss, 0, now)
@@ -129,41 +140,88 @@ def after_death(tissue: Tissue, died: Flags, vessel_loss: float, nth: int, now: 
     tissue.counters[Counter.NECROSES] += np.count_nonzero(died)
 
 
-def regenerate(tissue: Tissue, params: Parameters, now: Now) -> None:
-    """Myocytes fuse, fibres grow into open space and mature, alarm fades."""
+class Inside(NamedTuple):
+    """What lies inside the outline of each fibre, as shares of its territory."""
+
+    debris: Floats
+    room: Floats
+
+
+def survey(tissue: Tissue) -> Inside:
+    """Look into every fibre."""
+    inside = Inside(*np.empty((2, tissue.fibres.x.size)))
+    fibre.survey(inside.debris, inside.room, tissue.fibres, tissue.voxels)
+    return inside
+
+
+def regenerate(tissue: Tissue, inside: Inside, params: Parameters, now: Now) -> None:
+    """Myocytes fuse, fibres grow into open space, thin and mature, alarm fades."""
     cells, fibres, voxels, level = in_use(tissue), tissue.fibres, tissue.voxels, tissue.fields.level
-    debris, room, igf1 = np.empty((3, fibres.x.size))
-    fused = np.empty(fibres.x.size, np.int32)
-    fibre.survey(debris, room, fibres, voxels)
+    igf1, fused = np.empty(fibres.x.size), np.empty(fibres.x.size, np.int32)
+    open_here = np.empty(tissue.vessels.x.size, np.int32)
     signals.read_all(igf1, level, Signal.IGF1, fibres.x, fibres.y)
-    satellite.fuse(cells, fused, voxels, debris, room, params.myocyte, params.fibre.growth, now)
+    vessel.supply(open_here, tissue.vessels)
+    satellite.fuse(cells, fused, voxels, inside.debris, inside.room, params.myocyte, params.fibre.growth, now)
     growth, volume = params.fibre.growth, voxel_volume(params)
-    fibre.grow(fibres, voxels, tissue.vessels, fused, debris, room, igf1, params.myocyte.volume, volume, growth, now)
+    fibre.grow(fibres, voxels, open_here, fused, inside.debris, inside.room, igf1, params.myocyte.volume, volume, growth, now)
+    fibre.thin(fibres, voxels, open_here, volume, growth, now)
     fibre.mature(fibres, voxels.ground, growth, now)
     fibre.calm(fibres, params.fibre, now)
 
 
-def enter(tissue: Tissue, newborns: Newborns, params: Parameters, now: Now) -> None:
-    """Blood cells enter through perfused capillaries, capillaries reopen."""
-    vessels, level = tissue.vessels, tissue.fields.level
+def coat(tissue: Tissue, inside: Inside, params: Parameters, now: Now) -> None:
+    """Complement settles on debris and where antibody binds, and closes vessels; particles dissolve."""
+    antibody.coat_fibres(tissue.fibres, inside.debris, tissue.blood, params.antibody, params.complement, now)
+    antibody.coat_vessels(tissue.vessels, tissue.fields.level, tissue.blood, params.antibody, params.complement, now)
+    vessel.close_by_complement(tissue.vessels, params.vessel, now)
+    particle.dissolve(tissue.voxels.particles, params.particle, now)
+
+
+class Immunity(NamedTuple):
+    """What the draining lymph node makes of the tissue."""
+
+    cd4: float  # cells per mm3
+    antigen: float  # presented, 0-1
+    recognised: float  # 0-1
+
+
+def recognise(tissue: Tissue, params: Parameters) -> Immunity:
+    """The draining lymph node sees what macrophages of the whole section present."""
+    cells, volume = in_use(tissue), slab_volume(tissue, params)
+    antigen = t_cell.presented(macrophage.presentation(cells, params.macrophage.presentation_load_half) / volume, params.cd4)
+    regulators = np.count_nonzero(cells.kind == Kind.REGULATORY_T) / volume
+    cd4 = np.count_nonzero(cells.kind == Kind.CD4) / volume
+    return Immunity(cd4, antigen, t_cell.recognition(antigen, regulators, params.cd4))
+
+
+def enter(tissue: Tissue, newborns: Newborns, immunity: Immunity, params: Parameters, now: Now) -> None:
+    """Blood cells enter through open vessels, vessels reopen, sprout and are pruned."""
+    vessels, level, blood_now = tissue.vessels, tissue.fields.level, tissue.blood
+    recognised = immunity.recognised
     recruitment.admit_neutrophils(newborns, vessels, level, params.neutrophil, now)
-    recruitment.admit_monocytes(newborns, vessels, level, tissue.blood[Compartment.MONOCYTES], params.monocyte.entry, now)
-    recruitment.admit_cd4(newborns, vessels, recognised(tissue, params), params.cd4, now)
+    recruitment.admit_monocytes(newborns, vessels, level, blood_now[Compartment.MONOCYTES], params.monocyte.entry, now)
+    recruitment.admit_cd4(newborns, vessels, recognised, blood_now[Compartment.MEMORY], params.cd4, now)
+    recruitment.admit_regulatory(newborns, vessels, immunity.antigen, params.regulatory_t, now)
+    recruitment.admit_cd8(newborns, vessels, level, recognised, params.cd8, now)
+    recruitment.admit_b_cells(newborns, vessels, recognised, params.antibody, now)
     tissue.counters[Counter.ENTRIES] += newborns.count[0]
     vessel.reopen(vessels, level, params.vessel, now)
+    vessel.sprout(vessels, level, params.vessel, now)
 
 
-def live(tissue: Tissue, newborns: Newborns, near: Near, params: Parameters, now: Now) -> None:
+def live(tissue: Tissue, newborns: Newborns, near: Near, immunity: Immunity, params: Parameters, now: Now) -> None:
     """Every cell ages, reads its surroundings, divides or dies; collagen turns over."""
     cells, voxels, level = in_use(tissue), tissue.voxels, tissue.fields.level
-    recognition = recognised(tissue, params)
     inflammatory, repair = params.macrophage.inflammatory_activation, params.macrophage.repair_activation
     neutrophil.age_neutrophils(cells, params.neutrophil, now)
     macrophage.activate(cells, level, params.macrophage, now)
     macrophage.divide_macrophages(newborns, cells, params.macrophage, now)
     macrophage.kill_macrophages(cells, level, params.macrophage.death, now)
     macrophage.mature_monocytes(cells, params.monocyte, inflammatory.at_maturation, repair.at_maturation, now)
-    t_cell.turn_over_cd4(newborns, cells, recognition, slab_volume(tissue, params), params.cd4, now)
+    t_cell.turn_over_cd4(newborns, cells, immunity.recognised, immunity.cd4, params.cd4, now)
+    t_cell.age_t_cells(cells, Kind.REGULATORY_T, params.regulatory_t.lifetime, Draw.REGULATORY_DEATH, now)
+    t_cell.age_t_cells(cells, Kind.CD8, params.cd8.lifetime, Draw.CD8_DEATH, now)
+    antibody.age_b_cells(cells, params.antibody, now)
     satellite.wake(cells, level, voxels.fibre, params.satellite.activation, now)
     satellite.thin_out(cells, params.geometry.satellites_per_fibre * tissue.fibres.x.size, params.satellite, now)
     satellite.differentiate(cells, level, params.satellite, now)
@@ -194,22 +252,20 @@ def secrete(tissue: Tissue, params: Parameters) -> None:
     fibre.secrete_as_fibre(secreted, tissue.fibres, tissue.voxels, params.fibre.secretion)
     neutrophil.secrete_as_neutrophil(secreted, cells, dilution, params.neutrophil)
     macrophage.secrete_as_macrophage(secreted, taken, cells, dilution, uptake, params.macrophage)
-    t_cell.secrete_as_cd4(secreted, cells, dilution, params.cd4)
+    t_cell.secrete_as_t_cell(secreted, cells, dilution, params.cd4, params.regulatory_t, params.cd8)
     satellite.secrete_as_satellite(secreted, taken, cells, dilution, uptake, params.satellite)
     fibroblast.secrete_as_fibroblast(secreted, taken, cells, level, dilution, uptake, params.fibroblast)
     vessel.secrete_as_hypoxic(secreted, taken, tissue.vessels, dilution, uptake, params.vessel)
+    particle.secrete_as_particle(secreted, tissue.voxels.particles, params.particle)
 
 
 def circulate(tissue: Tissue, params: Parameters, now: Now) -> None:
     """The blood follows the muscle."""
     ccl2 = signals.mean_level(tissue.fields.level, Signal.CCL2)
     blood.circulate(tissue.blood, tissue.fibres, ccl2, params.fibre.alarm_time, params.blood, now)
-
-
-def recognised(tissue: Tissue, params: Parameters) -> float:
-    """Recognition of self-antigen in the draining lymph node, 0-1."""
-    presenting = macrophage.presentation(in_use(tissue), params.macrophage.presentation_load_half)
-    return t_cell.recognition(presenting / slab_volume(tissue, params), params.cd4)
+    kind, volume = in_use(tissue).kind, slab_volume(tissue, params)
+    t_cell.remember(tissue.blood, np.count_nonzero(kind == Kind.CD4) / volume, params.cd4, now)
+    antibody.circulate_antibody(tissue.blood, np.count_nonzero(kind == Kind.B_CELL) / volume, params.antibody, params.complement, now)
 
 
 def voxel_volume(params: Parameters) -> float:

@@ -63,9 +63,12 @@ RECEPTORS = {name: f"signal.{name}.reception_share" for name in SIGNALS} | {
 ENTRIES = {
     "neutrophil": ("neutrophil.entry_rate",),
     "monocyte": ("monocyte.entry.stimulated_rate", "monocyte.entry.basal_rate"),
-    "cd4": ("cd4.entry_rate",),
+    "cd4": ("cd4.entry_rate", "cd4.reactivation_rate"),
+    "regulatory_t": ("regulatory_t.entry_rate",),
+    "cd8": ("cd8.entry_rate",),
+    "b_cell": ("antibody.b_cell_entry_rate",),
 }  # cell: the parameters by which it enters
-CELLS = ("neutrophil", "monocyte", "macrophage", "cd4", "satellite", "myocyte", "fibroblast")
+CELLS = ("neutrophil", "monocyte", "macrophage", "cd4", "regulatory_t", "cd8", "b_cell", "satellite", "myocyte", "fibroblast")
 MAX_TRANSPLANT = 100_000
 MAX_LEVEL = 1e6  # ng/mL
 WHERE = "everywhere; injury: dead, open or regenerating fibre; or [x, y, radius] in um"
@@ -401,6 +404,15 @@ class Transplant(_Frozen):
         return self
 
 
+class Implant(_Frozen):
+    """Persistent particles, such as an aluminium adjuvant, are put into connective tissue."""
+
+    kind: Literal["implant"] = "implant"
+    at: Annotated[float, *_time("0 d", "when [h]")]
+    fill: Annotated[float, Field(ge=0.0, le=1.0, description="share of the place that they fill"), BeforeValidator(_fraction)]
+    where: Annotated[Place, BeforeValidator(_place_of)] = Field(description=WHERE)
+
+
 class Infect(_Frozen):
     """An infection or a vaccination: interferon in the blood, which decays with blood.interferon_half_life."""
 
@@ -416,6 +428,7 @@ EVENTS: dict[str, type[_Frozen]] = {
     "deplete": Deplete,
     "inject": Inject,
     "transplant": Transplant,
+    "implant": Implant,
     "infect": Infect,
 }
 PARTS: dict[str, type[_Frozen]] = {"numerics": Numerics, "tissue": TissueChoice, "record": Record}
@@ -430,8 +443,10 @@ STAND_INS: dict[str, Any] = {
     "amount": "0 ng/mL",
     "peak": "0 ng/mL",
     "number": 1,
+    "fill": 0,
+    "where": "everywhere",
 }
-Event = Annotated[Injure | Set | KnockOut | Deplete | Inject | Transplant | Infect, Field(discriminator="kind")]
+Event = Annotated[Injure | Set | KnockOut | Deplete | Inject | Transplant | Implant | Infect, Field(discriminator="kind")]
 
 
 class Scenario(_Frozen):
@@ -925,9 +940,9 @@ def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) ->
     last = math.nextafter(end, 0.0)
     for number, event in zip(kept, scenario.events, strict=True):
         path: KeyPath = ("event", number)
-        if isinstance(event, Inject | Transplant):
+        if isinstance(event, Inject | Transplant | Implant):
             yield from _outside((*path, "where"), event.where, scenario.tissue)
-        if isinstance(event, Injure | Inject | Transplant | Infect):
+        if isinstance(event, Injure | Inject | Transplant | Implant | Infect):
             yield from moment((*path, "at"), event.at, last, "before")
             continue
         yield from moment((*path, "from"), event.start, last, "before")

@@ -25,7 +25,7 @@ from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import put
 from imam_sim.model.state import Floats, Kind, Now, Signal, Tissue, copy, in_use, size
-from imam_sim.study.scenario import Deplete, Infect, Inject, Injure, KnockOut, Record, Scenario, Set, TissueChoice, Transplant
+from imam_sim.study.scenario import Deplete, Implant, Infect, Inject, Injure, KnockOut, Record, Scenario, Set, TissueChoice, Transplant
 
 ROUNDING = 1e-6  # share of a step that a time may lie behind a step and still fall on it
 MAX_SEED = 2**63 - 1
@@ -35,6 +35,9 @@ KINDS = {  # what an event calls a cell: its kinds; the last is what a transplan
     "monocyte": (Kind.MONOCYTE,),
     "macrophage": (Kind.MACROPHAGE,),
     "cd4": (Kind.CD4,),
+    "regulatory_t": (Kind.REGULATORY_T,),
+    "cd8": (Kind.CD8,),
+    "b_cell": (Kind.B_CELL,),
     "satellite": (Kind.QUIESCENT_SATELLITE, Kind.ACTIVATED_SATELLITE),
     "myocyte": (Kind.MYOCYTE,),
     "fibroblast": (Kind.MYOFIBROBLAST, Kind.FIBROBLAST),
@@ -55,9 +58,8 @@ class Simulation:
         self.last = self.step_at(scenario.duration)
         self._every = self.step_at(scenario.record.every)
         self._sections = {self.step_at(hours) for hours in scenario.record.sections}
-        self._moments = [
-            (self.step_at(event.at), event) for event in scenario.events if isinstance(event, Injure | Inject | Transplant | Infect)
-        ]
+        momentary = Injure | Inject | Transplant | Implant | Infect
+        self._moments = [(self.step_at(event.at), event) for event in scenario.events if isinstance(event, momentary)]
         self._depletions = [(*self._span(event), event) for event in scenario.events if isinstance(event, Deplete)]
         self._windows = [
             (*self._span(event), {event.parameter: event.value} if isinstance(event, Set) else event.values)
@@ -152,6 +154,8 @@ class Simulation:
                 n_transplants += 1
                 kind, levels = KINDS[event.cell][-1], LEVELS[event.activation]
                 self.tissue = intervene.transplant(self.tissue, kind, event.number, levels, event.where, n_transplants, now)
+            elif isinstance(event, Implant):
+                intervene.implant(self.tissue, event.fill, event.where)
             else:
                 intervene.infect(self.tissue, event.peak)
 
@@ -322,7 +326,9 @@ def try_half_of_the_kernels() -> None:
     tissue, params, now = trial.tissue, trial.params, Now(1, 0, trial.scenario.step)
     intervene.injure(tissue, params, "diffuse", 0.5, now)
     step.die_and_clear(tissue, step.count(tissue), params, now)
-    step.regenerate(tissue, params, now)
+    inside = step.survey(tissue)
+    step.regenerate(tissue, inside, params, now)
+    step.coat(tissue, inside, params, now)
 
 
 def _try_other_half() -> None:
@@ -331,8 +337,9 @@ def _try_other_half() -> None:
     params, now = scenario.base_params(), Now(1, 0, scenario.step)
     tissue = make_bare_tissue(params, scenario.tissue.width, scenario.tissue.height)
     newborns = no_newborns(1)
-    step.enter(tissue, newborns, params, now)
-    step.live(tissue, newborns, step.count(tissue), params, now)
+    immunity = step.recognise(tissue, params)
+    step.enter(tissue, newborns, immunity, params, now)
+    step.live(tissue, newborns, step.count(tissue), immunity, params, now)
     tissue = settle(tissue, newborns, now)
     step.move(tissue, params, now)
     step.secrete(tissue, params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imam_sim.model.jit import jit
-from imam_sim.model.maths import exp, hill, relax
+from imam_sim.model.maths import exp, expm1, hill, relax
 from imam_sim.model.params import Blood
 from imam_sim.model.state import Compartment, Fibres, Floats, Now
 
@@ -26,20 +26,24 @@ def creatine_kinase_target(leaking: float, p: Blood) -> float:
 
 
 @jit
-def leaking_share(fibres: Fibres, alarm_time: float) -> float:
-    """Share of all fibre territory that sets its enzyme free per hour [1/h]: each death empties with the time constant of its alarm."""
+def leaking_share(fibres: Fibres, alarm_time: float, dt: float) -> float:
+    """Share of all fibre territory that sets its enzyme free per hour [1/h], the mean of the step that ends now.
+
+    Each death empties with the time constant T of its alarm; the alarm has faded by the end of the step, so the mean rate over it is
+    (exp(dt/T) - 1)/dt times what is left.
+    """
     fresh, whole = 0.0, 0.0
     for f in range(fibres.x.size):
         fresh += fibres.alarm[f] * fibres.territory[f]
         whole += fibres.territory[f]
-    return fresh / whole / alarm_time if whole > 0.0 else 0.0
+    return fresh / whole * expm1(dt / alarm_time) / dt if whole > 0.0 else 0.0
 
 
 @jit
 def circulate(blood: Floats, fibres: Fibres, ccl2: float, alarm_time: float, p: Blood, now: Now) -> None:
     """Move monocytes and creatine kinase towards their targets, let interferon decay with its half-life (writes blood)."""
     monocytes = monocyte_target(ccl2, p)
-    creatine_kinase = creatine_kinase_target(leaking_share(fibres, alarm_time), p)
+    creatine_kinase = creatine_kinase_target(leaking_share(fibres, alarm_time, now.dt), p)
     blood[Compartment.INTERFERON] *= exp(-now.dt * LN2 / p.interferon_half_life)
     blood[Compartment.MONOCYTES] = relax(blood[Compartment.MONOCYTES], monocytes, p.monocyte_time, now.dt)
     blood[Compartment.CREATINE_KINASE] = relax(

@@ -11,7 +11,7 @@ from imam_sim.model.jit import jit
 from imam_sim.model.maths import chance, exp, hill, steep_block
 from imam_sim.model.params import Fibre, FibreGrowth, FibreInjury, FibreSecretion
 from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.space import living
+from imam_sim.model.space import living, vacant
 from imam_sim.model.state import (
     NOBODY,
     SIGNAL_VOXEL,
@@ -26,7 +26,6 @@ from imam_sim.model.state import (
     Longs,
     Now,
     Signal,
-    Vessels,
     Voxels,
 )
 
@@ -34,19 +33,25 @@ VOXEL_SHARE = (VOXEL / SIGNAL_VOXEL) ** 2  # of a signal voxel
 
 
 @jit
-def injury_hazard(attacked: float, p: FibreInjury) -> float:
-    """Hazard of death of a fibre [1/h]: wear_rate + macrophage_rate x (sum of the attack of the macrophages that touch it) [wellmixed]."""
-    return p.wear_rate + p.macrophage_rate * attacked
+def injury_hazard(attacked: float, complement: float, p: FibreInjury) -> float:
+    """Hazard of death of a fibre [1/h]: wear_rate + attacks of the cells that touch it + complement_rate x deposition [wellmixed]."""
+    return p.wear_rate + attacked + p.complement_rate * complement
 
 
 @jit
 def growth_rate(igf1: float, perfusion: float, room: float, debris: float, p: FibreGrowth) -> float:
     """Relative growth of a living fibre [1/h].
 
-    rate IGF1/(IGF1 + igf1_half) perfusion room/(room + room_half) / (1 + (debris/debris_half)^2); perfusion
+    rate IGF1/(IGF1 + igf1_half) min(perfusion, perfusion_max) room/(room + room_half) / (1 + (debris/debris_half)^2); perfusion
     relative to health, room and debris as shares of the territory [wellmixed].
     """
-    return p.rate * hill(igf1, p.igf1_half) * perfusion * hill(room, p.room_half) * steep_block(debris, p.debris_half)
+    return p.rate * hill(igf1, p.igf1_half) * min(perfusion, p.perfusion_max) * hill(room, p.room_half) * steep_block(debris, p.debris_half)
+
+
+@jit
+def thinning(perfusion: float, p: FibreGrowth) -> float:
+    """Relative loss of fibre volume [1/h]: wasting_rate + hypoxic_rate max(0, 1 - perfusion/supply_need); assumed."""
+    return p.wasting_rate + p.hypoxic_rate * max(0.0, 1.0 - perfusion / p.supply_need)
 
 
 @jit
@@ -71,7 +76,7 @@ def injure_fibres(died: Flags, fibres: Fibres, voxels: Voxels, attacks: Longs, p
         died[f] = False
         if fibres.living[f] == 0:
             continue
-        rate = injury_hazard(attacks[f] * QUANTUM, p)
+        rate = injury_hazard(attacks[f] * QUANTUM, fibres.complement[f], p)
         if uniform(now, f, Draw.FIBRE_NECROSIS) < chance(rate, now.dt):
             necrose(f, fibres, voxels.ground, voxels.debris)
             died[f] = True
@@ -111,20 +116,20 @@ def survey(debris: Floats, room: Floats, fibres: Fibres, voxels: Voxels) -> None
         for k in range(fibres.first_voxel[f], fibres.first_voxel[f + 1]):
             v = fibres.voxels[k]
             dead += flat_debris[v]
-            n_open += flat_ground[v] == Ground.CLEARED
+            n_open += vacant(flat_ground[v])
         debris[f] = dead / fibres.territory[f]
         room[f] = n_open / fibres.territory[f]
 
 
 @jit
-def perfusion(f: int, fibres: Fibres, vessels: Vessels) -> float:
-    """Perfused share of the capillaries that touch fibre f; 1 for a fibre at the edge that has none."""
+def perfusion(f: int, fibres: Fibres, open_here: Ints) -> float:
+    """Open vessels over capillaries that touch fibre f; more than 1 where they have sprouted, 1 for a fibre at the edge that has none."""
     first, end = fibres.first_vessel[f], fibres.first_vessel[f + 1]
     if first == end:
         return 1.0
     n = 0
     for k in range(first, end):
-        n += vessels.perfused[fibres.vessels[k]]
+        n += open_here[fibres.vessels[k]]
     return n / (end - first)
 
 
@@ -132,7 +137,7 @@ def perfusion(f: int, fibres: Fibres, vessels: Vessels) -> float:
 def grow(
     fibres: Fibres,
     voxels: Voxels,
-    vessels: Vessels,
+    open_here: Ints,
     fused: Ints,
     debris: Floats,
     room: Floats,
@@ -153,7 +158,7 @@ def grow(
         if fibres.living[f] == 0:
             fibres.state[f] = FibreState.REGENERATING
             fibres.central_nuclei[f] = True
-        rate = growth_rate(igf1[f], perfusion(f, fibres, vessels), room[f], debris[f], p)
+        rate = growth_rate(igf1[f], perfusion(f, fibres, open_here), room[f], debris[f], p)
         limit = (fibres.living[f] + round(room[f] * fibres.territory[f])) * voxel_volume
         fibres.volume[f] = min(fibres.volume[f] * exp(rate * now.dt) + fused[f] * myocyte_volume, limit)
         wanted = min(int(fibres.volume[f] / voxel_volume + 0.5), fibres.territory[f])
@@ -162,9 +167,30 @@ def grow(
             if fibres.living[f] >= wanted:
                 break
             v = fibres.voxels[k]
-            if flat_ground[v] == Ground.CLEARED:
+            if vacant(flat_ground[v]):
                 flat_ground[v] = new_ground
                 fibres.living[f] += 1
+
+
+@jit
+def thin(fibres: Fibres, voxels: Voxels, open_here: Ints, voxel_volume: float, p: FibreGrowth, now: Now) -> None:
+    """Let living fibres lose volume and leave their outermost voxels, down to the last one (writes fibres, ground)."""
+    flat_ground = voxels.ground.ravel()
+    for f in range(fibres.x.size):
+        if fibres.living[f] == 0:
+            continue
+        rate = thinning(perfusion(f, fibres, open_here), p)
+        if rate == 0.0:
+            continue
+        fibres.volume[f] *= exp(-rate * now.dt)
+        wanted = max(int(fibres.volume[f] / voxel_volume + 0.5), 1)
+        for k in range(fibres.first_voxel[f + 1] - 1, fibres.first_voxel[f] - 1, -1):
+            if fibres.living[f] <= wanted:
+                break
+            v = fibres.voxels[k]
+            if living(flat_ground[v]):
+                flat_ground[v] = Ground.VACATED
+                fibres.living[f] -= 1
 
 
 @jit

@@ -46,6 +46,15 @@ def scar_hazard(tgf: float, fibroblasts: float, p: Collagen) -> float:
 
 
 @jit
+def fat_hazard(il4: float, fibroblasts: float, p: Collagen) -> float:
+    """Hazard of an open voxel becoming fat [1/h]: fat_rate F/(F + half) / (1 + IL4/fat_il4_half), F fibroblasts within reach.
+
+    Fibro-adipogenic progenitors turn to fat where repair fails; IL-4 keeps them from it [heredia2013].
+    """
+    return p.fat_rate * hill(fibroblasts, p.scar_fibroblast_half) / (1.0 + il4 / p.fat_il4_half)
+
+
+@jit
 def turn_over_fibroblasts(newborns: Newborns, cells: Cells, level: Floats, crowd: Ints, satellites: Ints, p: Fibroblast, now: Now) -> None:
     """Activate, calm, divide and lose fibroblasts (writes kind, newborns); crowd and satellites are counted per signal voxel."""
     calmed = chance(p.deactivation_rate, now.dt)
@@ -127,24 +136,26 @@ def rest_collagen(region: int, geometry: Geometry) -> float:
 
 @jit
 def scar(voxels: Voxels, level: Floats, fibroblasts: Ints, p: Collagen, now: Now) -> None:
-    """Close open voxels with scar and reopen scar (writes ground, collagen); fibroblasts are counted per signal voxel."""
+    """Close open voxels with scar or fat and reopen them (writes ground, collagen); fibroblasts are counted per signal voxel."""
     rows, columns = voxels.ground.shape
     reopened = chance(p.scar_loss_rate, now.dt)
-    likeliest = chance(p.scar_rate, now.dt)  # no voxel closes faster, so most need no look around
+    likeliest_scar, likeliest_fat = chance(p.scar_rate, now.dt), chance(p.fat_rate, now.dt)  # most voxels need no look around
     for row in range(rows):
         for col in range(columns):
             ground = voxels.ground[row, col]
             v = row * columns + col
             if ground == Ground.CLEARED:
-                lot = uniform(now, v, Draw.FIBRE_SCAR)
-                if lot >= likeliest:
+                lot, lot_of_fat = uniform(now, v, Draw.FIBRE_SCAR), uniform(now, v, Draw.FIBRE_FAT)
+                if lot >= likeliest_scar and lot_of_fat >= likeliest_fat:
                     continue
                 x, y = (col + 0.5) * VOXEL, (row + 0.5) * VOXEL
                 near = within_reach(fibroblasts, x, y, SIGNAL_VOXEL)
                 if lot < chance(scar_hazard(read(level, Signal.TGF_BETA, x, y), near, p), now.dt):
                     voxels.ground[row, col] = Ground.SCAR
                     voxels.collagen[row, col] = p.scar_collagen
-            elif ground == Ground.SCAR and uniform(now, v, Draw.FIBRE_SCAR) < reopened:
+                elif lot_of_fat < chance(fat_hazard(read(level, Signal.IL4, x, y), near, p), now.dt):
+                    voxels.ground[row, col] = Ground.FAT
+            elif (ground == Ground.SCAR or ground == Ground.FAT) and uniform(now, v, Draw.FIBRE_SCAR) < reopened:
                 voxels.ground[row, col] = Ground.CLEARED
                 voxels.collagen[row, col] = 0.0
 

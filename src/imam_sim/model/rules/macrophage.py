@@ -12,7 +12,7 @@ from imam_sim.model.maths import chance, exp, hill, relax
 from imam_sim.model.newborn import Newborns, bear
 from imam_sim.model.params import Engulfment, FibreInjury, InflammatoryActivation, Macrophage, MacrophageDeath, Monocyte, RepairActivation
 from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.space import column, hand_out, living, neighbours, touching, within_reach
+from imam_sim.model.space import column, hand_out, hand_to_fibres, neighbours, touching, within_reach
 from imam_sim.model.state import NOBODY, VOXEL, Bytes, Cells, Floats, Ground, Ints, Kind, Longs, Now, Signal
 
 
@@ -53,14 +53,16 @@ def appetite(repair: float, il10: float, p: Engulfment) -> float:
 
 
 @jit
-def attack_strength(inflammatory: float, ifn: float, il10: float, p: FibreInjury) -> float:
-    """What a macrophage does to the fibres that it touches, 1 for a fully inflammatory, fully armed one.
+def attack_hazard(inflammatory: float, ifn: float, tnf: float, il10: float, p: FibreInjury) -> float:
+    """Hazard of death [1/h] that a macrophage spreads over the fibres that it touches.
 
-    a (unarmed_share + (1 - unarmed_share) IFN/(IFN + ifn_half)) / (1 + IL10/il10_half). Without interferon-gamma there is next to no
-    attack: that keeps acute inflammation harmless and makes the T-cell loop necessary for chronic disease [wellmixed].
+    macrophage_rate a arming poison / (1 + IL10/il10_half), arming = unarmed_share + (1 - unarmed_share) IFN/(IFN + ifn_half),
+    poison = tnf_free_share + (1 - tnf_free_share) TNF/(TNF + tnf_half). Without interferon-gamma there is next to no attack: that keeps
+    acute inflammation harmless and makes the T-cell loop necessary for chronic disease [wellmixed].
     """
     arming = p.unarmed_share + (1.0 - p.unarmed_share) * hill(ifn, p.ifn_half)
-    return inflammatory * arming / (1.0 + il10 / p.il10_half)
+    poison = p.tnf_free_share + (1.0 - p.tnf_free_share) * hill(tnf, p.tnf_half)
+    return p.macrophage_rate * inflammatory * arming * poison / (1.0 + il10 / p.il10_half)
 
 
 @jit
@@ -157,27 +159,12 @@ def swallow(
 
 @jit
 def attack(attacks: Longs, cells: Cells, level: Floats, ground: Bytes, fibre: Ints, p: FibreInjury) -> None:
-    """Spread each macrophage's attack evenly over the living fibre voxels that it touches (writes attacks per fibre, in QUANTUM)."""
-    rows, columns = ground.shape
+    """Spread each macrophage's attack evenly over the living fibre voxels that it touches (writes attacks per fibre, in QUANTUM 1/h)."""
     for i in range(cells.kind.size):
-        if cells.kind[i] != Kind.MACROPHAGE:
-            continue
-        x, y = cells.x[i], cells.y[i]
-        row_from, row_to = neighbours(column(y, rows, VOXEL), rows)
-        col_from, col_to = neighbours(column(x, columns, VOXEL), columns)
-        n = 0
-        for row in range(row_from, row_to):
-            for col in range(col_from, col_to):
-                if living(ground[row, col]):
-                    n += 1
-        if n == 0:
-            continue
-        ifn, il10 = read(level, Signal.IFN_GAMMA, x, y), read(level, Signal.IL10, x, y)
-        part = int(attack_strength(cells.inflammatory[i], ifn, il10, p) / n / QUANTUM)
-        for row in range(row_from, row_to):
-            for col in range(col_from, col_to):
-                if living(ground[row, col]):
-                    attacks[fibre[row, col]] += part
+        if cells.kind[i] == Kind.MACROPHAGE:
+            x, y = cells.x[i], cells.y[i]
+            ifn, tnf, il10 = read(level, Signal.IFN_GAMMA, x, y), read(level, Signal.TNF, x, y), read(level, Signal.IL10, x, y)
+            hand_to_fibres(attacks, attack_hazard(cells.inflammatory[i], ifn, tnf, il10, p) / QUANTUM, ground, fibre, x, y)
 
 
 @jit

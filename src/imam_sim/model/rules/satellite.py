@@ -15,8 +15,8 @@ from imam_sim.model.params import (
     SatelliteDivision,
 )
 from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.space import column, living, neighbours, within_reach
-from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Cells, Flags, Floats, Ground, Ints, Kind, Longs, Now, Signal, Voxels
+from imam_sim.model.space import column, living, neighbours, vacant, within_reach
+from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Cells, Flags, Floats, Ints, Kind, Longs, Now, Signal, Voxels
 
 
 @jit
@@ -162,7 +162,7 @@ def fuse(cells: Cells, fused: Ints, voxels: Voxels, debris: Floats, room: Floats
         for row in range(row_from, row_to):
             for col in range(col_from, col_to):
                 ground = voxels.ground[row, col]
-                if ground == Ground.CLEARED or living(ground):
+                if vacant(ground) or living(ground):
                     f = voxels.fibre[row, col]
                     lot = uniform(now, cells.id[i], Draw.MYOCYTE_CHOICE, f % 65536)
                     if room[f] > 0.0 and lot < lowest:

@@ -1,23 +1,31 @@
-"""CD4 T cells: they recognise what inflammatory macrophages present, divide, arm macrophages with interferon-gamma and leave."""
+"""T cells: CD4 cells recognise what inflammatory macrophages present, divide and arm macrophages; regulatory cells hold them down; CD8
+cells kill fibres; memory lets them come back without antigen."""
 
 from __future__ import annotations
 
-from imam_sim.model.fields import secrete
+from imam_sim.model.fields import QUANTUM, secrete
 from imam_sim.model.jit import jit
-from imam_sim.model.maths import chance, hill
+from imam_sim.model.maths import chance, hill, relax
 from imam_sim.model.newborn import Newborns, bear
-from imam_sim.model.params import Cd4
+from imam_sim.model.params import Cd4, Cd8, RegulatoryT
 from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.state import NOBODY, Cells, Kind, Longs, Now, Signal
+from imam_sim.model.space import hand_to_fibres
+from imam_sim.model.state import NOBODY, Bytes, Cells, Compartment, Floats, Ints, Kind, Longs, Now, Signal
 
 
 @jit
-def recognition(presenting: float, p: Cd4) -> float:
-    """How strongly self-antigen is recognised, 0-1: (1 - tolerance) A/(A + presentation_half), A presenting macrophages per mm3.
+def presented(presenting: float, p: Cd4) -> float:
+    """How much self-antigen reaches the draining lymph node, 0-1: A/(A + presentation_half), A presenting macrophages per mm3.
 
-    Priming happens in the draining lymph node, which sees the whole tissue; hence one number for all [wellmixed].
+    The node sees the whole tissue; hence one number for all [wellmixed].
     """
-    return (1.0 - p.tolerance) * hill(presenting, p.presentation_half)
+    return hill(presenting, p.presentation_half)
+
+
+@jit
+def recognition(antigen: float, regulators: float, p: Cd4) -> float:
+    """How strongly that is recognised, 0-1: (1 - tolerance) antigen / (1 + R/suppression_half), R regulatory T cells per mm3."""
+    return (1.0 - p.tolerance) * antigen / (1.0 + regulators / p.suppression_half)
 
 
 @jit
@@ -27,13 +35,16 @@ def cd4_division(recognised: float, density: float, p: Cd4) -> float:
 
 
 @jit
-def turn_over_cd4(newborns: Newborns, cells: Cells, recognised: float, volume: float, p: Cd4, now: Now) -> None:
-    """Let CD4 cells leave or die at 1 / lifetime, and divide; `volume` of the slab in mm3 (writes kind, newborns)."""
-    n = 0
-    for i in range(cells.kind.size):
-        n += cells.kind[i] == Kind.CD4
+def memory_target(density: float, p: Cd4) -> float:
+    """Memory, 0-1, that CD4 cells (per mm3) head for: T/(T + memory_half) [wellmixed]."""
+    return hill(density, p.memory_half)
+
+
+@jit
+def turn_over_cd4(newborns: Newborns, cells: Cells, recognised: float, density: float, p: Cd4, now: Now) -> None:
+    """Let CD4 cells leave or die at 1 / lifetime, and divide; `density` of CD4 cells per mm3 (writes kind, newborns)."""
     lost = chance(1.0 / p.lifetime, now.dt)
-    due = chance(cd4_division(recognised, n / volume, p), now.dt)
+    due = chance(cd4_division(recognised, density, p), now.dt)
     for i in range(cells.kind.size):
         if cells.kind[i] != Kind.CD4:
             continue
@@ -44,10 +55,40 @@ def turn_over_cd4(newborns: Newborns, cells: Cells, recognised: float, volume: f
 
 
 @jit
-def secrete_as_cd4(secreted: Longs, cells: Cells, dilution: float, p: Cd4) -> None:
-    """Give off interferon-gamma, IL-10 and a little IL-4 (writes secreted)."""
+def age_t_cells(cells: Cells, kind: int, lifetime: float, decision: int, now: Now) -> None:
+    """Let the T cells of a kind leave or die at 1 / lifetime (writes kind)."""
+    lost = chance(1.0 / lifetime, now.dt)
     for i in range(cells.kind.size):
-        if cells.kind[i] == Kind.CD4:
-            secrete(secreted, Signal.IFN_GAMMA, cells.x[i], cells.y[i], p.ifn_rate * dilution)
-            secrete(secreted, Signal.IL10, cells.x[i], cells.y[i], p.il10_rate * dilution)
-            secrete(secreted, Signal.IL4, cells.x[i], cells.y[i], p.il4_rate * dilution)
+        if cells.kind[i] == kind and uniform(now, cells.id[i], decision) < lost:
+            cells.kind[i] = Kind.NONE
+
+
+@jit
+def attack_as_cd8(attacks: Longs, cells: Cells, ground: Bytes, fibre: Ints, p: Cd8) -> None:
+    """Spread the attack of each CD8 cell, kill_rate, evenly over the living fibre voxels that it touches (writes attacks)."""
+    for i in range(cells.kind.size):
+        if cells.kind[i] == Kind.CD8:
+            hand_to_fibres(attacks, p.kill_rate / QUANTUM, ground, fibre, cells.x[i], cells.y[i])
+
+
+@jit
+def remember(blood: Floats, density: float, p: Cd4, now: Now) -> None:
+    """Move memory towards its target, up within memory_rise_time and down within memory_time (writes blood)."""
+    target, memory = memory_target(density, p), blood[Compartment.MEMORY]
+    time = p.memory_rise_time if target > memory else p.memory_time
+    blood[Compartment.MEMORY] = relax(memory, target, time, now.dt)
+
+
+@jit
+def secrete_as_t_cell(secreted: Longs, cells: Cells, dilution: float, cd4: Cd4, regulatory: RegulatoryT, cd8: Cd8) -> None:
+    """Give off interferon-gamma, IL-10 and a little IL-4, each kind its own (writes secreted)."""
+    for i in range(cells.kind.size):
+        kind, x, y = cells.kind[i], cells.x[i], cells.y[i]
+        if kind == Kind.CD4:
+            secrete(secreted, Signal.IFN_GAMMA, x, y, cd4.ifn_rate * dilution)
+            secrete(secreted, Signal.IL10, x, y, cd4.il10_rate * dilution)
+            secrete(secreted, Signal.IL4, x, y, cd4.il4_rate * dilution)
+        elif kind == Kind.REGULATORY_T:
+            secrete(secreted, Signal.IL10, x, y, regulatory.il10_rate * dilution)
+        elif kind == Kind.CD8:
+            secrete(secreted, Signal.IFN_GAMMA, x, y, cd8.ifn_rate * dilution)
