@@ -33,6 +33,7 @@ from imam_sim.model.state import (
     Region,
     Signal,
     Tissue,
+    VesselKind,
     Vessels,
     Voxels,
 )
@@ -75,17 +76,25 @@ class MuscleFibre:
     volume: float
     alarm: float
     central_nuclei: bool
+    complement: float
     voxels: list[Voxel]
     capillaries: list[int]
 
 
 @dataclass
-class Capillary:
-    """One capillary."""
+class Vessel:
+    """One vessel, venule or site of a sprout."""
 
     x: float
     y: float
     perfused: bool
+    kind: int = VesselKind.CAPILLARY
+    parent: int = NOBODY
+    complement: float = 0.0
+
+    @property
+    def sprout(self) -> bool:
+        return self.kind == VesselKind.SPROUT
 
 
 @dataclass
@@ -99,10 +108,15 @@ class Voxel:
     ground: int
     debris: float
     collagen: float
+    particles: float
 
     @property
     def living(self) -> bool:
         return self.ground in (Ground.FIBRE, Ground.REGENERATING)
+
+    @property
+    def vacant(self) -> bool:
+        return self.ground in (Ground.CLEARED, Ground.VACATED)
 
     @property
     def dead(self) -> bool:
@@ -138,14 +152,14 @@ class World:
         self.felt = self.fields.level  # what cells feel of it
         columns = [column[: self.counters[Counter.CELLS]].tolist() for column in tissue.cells]
         self.cells = [Cell(*row) for row in zip(*columns, strict=True)]
-        self.capillaries = [Capillary(*row) for row in zip(*(column.tolist() for column in tissue.vessels), strict=True)]
+        self.vessels = [Vessel(*row) for row in zip(*(column.tolist() for column in tissue.vessels), strict=True)]
         grid = [array.ravel().tolist() for array in tissue.voxels]
         self.voxels = {divmod(v, self.columns): Voxel(*divmod(v, self.columns), *row) for v, row in enumerate(zip(*grid, strict=True))}
         in_order = list(self.voxels.values())
         f = tissue.fibres
         own_voxels = [[in_order[v] for v in part] for part in np.split(f.voxels, f.first_voxel[1:-1])]
         own_capillaries = [part.tolist() for part in np.split(f.vessels, f.first_vessel[1:-1])]
-        rest: list[Any] = [column.tolist() for column in f[:8]]
+        rest: list[Any] = [column.tolist() for column in f[:9]]
         self.fibres = [MuscleFibre(*row) for row in zip(*rest, own_voxels, own_capillaries, strict=True)]
 
     def tissue(self) -> Tissue:
@@ -154,14 +168,15 @@ class World:
             self._cells(),
             self._fibres(),
             Vessels(
-                np.array([c.x for c in self.capillaries]),
-                np.array([c.y for c in self.capillaries]),
-                np.array([c.perfused for c in self.capillaries], np.bool_),
+                *(
+                    np.array([getattr(vessel, name) for vessel in self.vessels], dtype)
+                    for name, dtype in zip(Vessels._fields, (np.float64, np.float64, np.bool_, np.int8, np.int32, np.float64), strict=True)
+                )
             ),
             Voxels(
                 *(
                     np.array([getattr(v, name) for v in self.voxels.values()], dtype).reshape(self.rows, self.columns)
-                    for name, dtype in zip(Voxels._fields, (np.int32, np.int8, np.int8, np.float64, np.float64), strict=True)
+                    for name, dtype in zip(Voxels._fields, (np.int32, np.int8, np.int8, np.float64, np.float64, np.float64), strict=True)
                 )
             ),
             self.fields,
@@ -180,9 +195,9 @@ class World:
         return Cells(*columns)
 
     def _fibres(self) -> Fibres:
-        types = (np.float64, np.float64, np.int64, np.int8, np.int64, np.float64, np.float64, np.bool_)
+        types = (np.float64, np.float64, np.int64, np.int8, np.int64, np.float64, np.float64, np.bool_, np.float64)
         columns: list[Any] = [
-            np.array([getattr(f, name) for f in self.fibres], dtype) for name, dtype in zip(Fibres._fields[:8], types, strict=True)
+            np.array([getattr(f, name) for f in self.fibres], dtype) for name, dtype in zip(Fibres._fields[:9], types, strict=True)
         ]
         columns += [
             np.cumsum([0] + [len(f.voxels) for f in self.fibres]).astype(np.int64),
@@ -211,6 +226,13 @@ class World:
 
     def level(self, signal: int, x: float, y: float) -> float:
         return float(signals.read(self.felt, int(signal), x, y))
+
+    def density(self, kind: int, depth: float) -> float:
+        """Cells of a kind per mm3."""
+        return len(self.of_kind(kind)) / (self.columns * VOXEL * (self.rows * VOXEL) * depth * 1e-9)
+
+    def secrete_voxel(self, signal: int, voxel: Voxel, rate: float) -> None:
+        self.fields.secreted[signal, voxel.row // 2, voxel.col // 2] += floor(rate / QUANTUM + 0.5)
 
     def secrete(self, signal: int, x: float, y: float, rate: float) -> None:
         signals.secrete(self.fields.secreted, int(signal), x, y, rate)
@@ -275,6 +297,13 @@ def hand_out(world: World, x: float, y: float, wanted: int) -> list[Place]:
     return [place for place, voxel in world.voxels.items() if near(here, place) and voxel.ground == wanted]
 
 
+def hand_to_fibres(world: World, sums: list[int], whole: float, x: float, y: float) -> None:
+    """Spread something evenly over the living fibre voxels around a place."""
+    touched = [voxel for voxel in world.around(world.place(x, y)) if voxel.living]
+    for voxel in touched:
+        sums[voxel.fibre] += int(whole / len(touched))
+
+
 def within_reach(world: World, crowd: list[Place], x: float, y: float, edge: float) -> int:
     """How many of a crowd stand within one voxel of a place."""
     here = world.place(x, y, edge)
@@ -291,7 +320,7 @@ def crowd_of(world: World, edge: float, *kinds: int) -> list[Place]:
     return [world.place(cell.x, cell.y, edge) for cell in world.of_kind(*kinds)]
 
 
-def bear(births: list[Birth], decision: int, source: int, mother: Cell | Capillary, kind: int, **columns: float) -> None:
+def bear(births: list[Birth], decision: int, source: int, mother: Cell | Vessel, kind: int, **columns: float) -> None:
     cell = Cell(0, kind, mother.x, mother.y, 0.0, 0.0, 0.0, 0.0, 0.0, NOBODY, False)
     for name, value in columns.items():
         setattr(cell, name, value)
@@ -320,22 +349,79 @@ def settle(world: World, births: list[Birth], now: Now) -> None:
         world.capacity *= 2
 
 
-def leaking_share(world: World, alarm_time: float) -> float:
+def leaking_share(world: World, alarm_time: float, dt: float) -> float:
     fresh = whole = 0.0
     for f in world.fibres:
         fresh += f.alarm * f.territory
         whole += f.territory
-    return fresh / whole / alarm_time
+    return float(fresh / whole * expm1(dt / alarm_time) / dt)
 
 
 def circulate(world: World, ccl2: float, alarm_time: float, p: parameters.Blood, now: Now) -> None:
     monocytes = 1.0 + p.monocyte_mobilisation * hill(ccl2, p.monocyte_ccl2_half)
-    leaking = leaking_share(world, alarm_time)
+    leaking = leaking_share(world, alarm_time, now.dt)
     kinase = p.creatine_kinase_rest + p.creatine_kinase_release * leaking * p.creatine_kinase_half_life / LN2
-    before, kinase_before, interferon = world.blood
-    world.blood[Compartment.INTERFERON] = interferon * exp(-now.dt * LN2 / p.interferon_half_life)
-    world.blood[Compartment.MONOCYTES] = relax(before, monocytes, p.monocyte_time, now.dt)
-    world.blood[Compartment.CREATINE_KINASE] = relax(kinase_before, kinase, p.creatine_kinase_half_life / LN2, now.dt)
+    world.blood[Compartment.INTERFERON] *= exp(-now.dt * LN2 / p.interferon_half_life)
+    follow(world, Compartment.MONOCYTES, monocytes, p.monocyte_time, now)
+    follow(world, Compartment.CREATINE_KINASE, kinase, p.creatine_kinase_half_life / LN2, now)
+
+
+def follow(world: World, compartment: Compartment, target: float, time: float, now: Now) -> None:
+    world.blood[compartment] = relax(world.blood[compartment], target, time, now.dt)
+
+
+def remember(world: World, density: float, p: parameters.Cd4, now: Now) -> None:
+    target = hill(density, p.memory_half)
+    rising = target > world.blood[Compartment.MEMORY]
+    follow(world, Compartment.MEMORY, target, p.memory_rise_time if rising else p.memory_time, now)
+
+
+def circulate_antibody(world: World, b_cells: float, antibody: parameters.Antibody, p: parameters.Complement, now: Now) -> None:
+    target = antibody.elsewhere + (1.0 - antibody.elsewhere) * hill(b_cells, antibody.b_cell_half)
+    follow(world, Compartment.AUTOANTIBODY, target, antibody.half_life / LN2, now)
+    follow(world, Compartment.COMPLEMENT, p.level, p.half_life / LN2, now)
+
+
+def coated(before: float, gain: float, p: parameters.Complement, now: Now) -> float:
+    turnover = gain + p.loss_rate
+    return relax(before, gain / turnover, 1.0 / turnover, now.dt) if turnover > 0.0 else before
+
+
+def coat_fibres(world: World, debris: list[float], antibody: parameters.Antibody, p: parameters.Complement, now: Now) -> None:
+    working = antibody.share * world.blood[Compartment.AUTOANTIBODY]
+    for f, dead in zip(world.fibres, debris, strict=True):
+        bound = antibody.fibre_binding * working * (f.living / f.territory)
+        f.complement = coated(f.complement, p.deposition_rate * world.blood[Compartment.COMPLEMENT] * (dead + bound), p, now)
+
+
+def coat_vessels(world: World, antibody: parameters.Antibody, p: parameters.Complement, now: Now) -> None:
+    working = antibody.share * world.blood[Compartment.AUTOANTIBODY]
+    for vessel in world.vessels:
+        if not vessel.sprout:
+            ifn = hill(world.level(Signal.IFN_GAMMA, vessel.x, vessel.y), p.ifn_half)
+            bound = p.deposition_rate * world.blood[Compartment.COMPLEMENT] * antibody.capillary_binding * working
+            vessel.complement = coated(vessel.complement, bound * (1.0 + p.ifn_gain * ifn), p, now)
+
+
+def close_by_complement(world: World, p: parameters.Vessel, now: Now) -> None:
+    for i, vessel in enumerate(world.vessels):
+        if happens(now, i, Draw.VESSEL_COMPLEMENT, p.complement_rate * vessel.complement):
+            vessel.perfused = False
+
+
+def age_b_cells(world: World, p: parameters.Antibody, now: Now) -> None:
+    age_t_cells(world, Kind.B_CELL, p.b_cell_lifetime, Draw.B_CELL_DEATH, now)
+
+
+def dissolve(world: World, p: parameters.Particle, now: Now) -> None:
+    for voxel in world.voxels.values():
+        voxel.particles *= exp(-p.dissolution_rate * now.dt)
+
+
+def secrete_as_particle(world: World, p: parameters.Particle) -> None:
+    for voxel in world.voxels.values():
+        world.secrete_voxel(Signal.DAMP, voxel, voxel.particles / 4 * p.damp_rate)
+        world.secrete_voxel(Signal.CCL2, voxel, voxel.particles / 4 * p.ccl2_rate)
 
 
 def necrose(f: MuscleFibre) -> None:
@@ -348,7 +434,7 @@ def necrose(f: MuscleFibre) -> None:
 
 def injure_fibres(world: World, attacks: list[int], p: parameters.FibreInjury, now: Now) -> list[bool]:
     died = [
-        f.living > 0 and happens(now, i, Draw.FIBRE_NECROSIS, p.wear_rate + p.macrophage_rate * (attacks[i] * QUANTUM))
+        f.living > 0 and happens(now, i, Draw.FIBRE_NECROSIS, p.wear_rate + attacks[i] * QUANTUM + p.complement_rate * f.complement)
         for i, f in enumerate(world.fibres)
     ]
     for f, dead in zip(world.fibres, died, strict=True):
@@ -376,7 +462,7 @@ def survey(world: World) -> tuple[list[float], list[float]]:
         dead = 0.0
         for voxel in f.voxels:
             dead += voxel.debris
-        n_open = sum(voxel.ground == Ground.CLEARED for voxel in f.voxels)
+        n_open = sum(voxel.vacant for voxel in f.voxels)
         debris.append(dead / f.territory)
         room.append(n_open / f.territory)
     return debris, room
@@ -385,7 +471,13 @@ def survey(world: World) -> tuple[list[float], list[float]]:
 def perfusion(world: World, f: MuscleFibre) -> float:
     if not f.capillaries:
         return 1.0
-    return sum(world.capillaries[i].perfused for i in f.capillaries) / len(f.capillaries)
+    at_it = [vessel for i, vessel in enumerate(world.vessels) if (vessel.parent if vessel.sprout else i) in f.capillaries]
+    return sum(vessel.perfused for vessel in at_it) / len(f.capillaries)
+
+
+def supply(world: World) -> list[int]:
+    offspring = [[v for v in world.vessels if v.sprout and v.parent == i] for i in range(len(world.vessels))]
+    return [0 if v.sprout else sum(w.perfused for w in [v, *own]) for v, own in zip(world.vessels, offspring, strict=True)]
 
 
 def grow(
@@ -400,19 +492,31 @@ def grow(
     now: Now,
 ) -> None:
     for i, f in enumerate(world.fibres):
-        n_open = sum(voxel.ground == Ground.CLEARED for voxel in f.voxels)
+        n_open = sum(voxel.vacant for voxel in f.voxels)
         if n_open == 0 or (f.volume == 0.0 and fused[i] == 0):
             continue
         if f.living == 0:
             f.state, f.central_nuclei = FibreState.REGENERATING, True
-        rate = p.rate * hill(igf1[i], p.igf1_half) * perfusion(world, f)
+        rate = p.rate * hill(igf1[i], p.igf1_half) * min(perfusion(world, f), p.perfusion_max)
         rate = rate * hill(room[i], p.room_half) * steep_block(debris[i], p.debris_half)
         grown = f.volume * exp(rate * now.dt) + fused[i] * myocyte_volume
         f.volume = min(grown, (f.living + n_open) * voxel_volume)
         missing = min(floor(f.volume / voxel_volume + 0.5), f.territory) - f.living
-        for voxel in [voxel for voxel in f.voxels if voxel.ground == Ground.CLEARED][: max(missing, 0)]:
+        for voxel in [voxel for voxel in f.voxels if voxel.vacant][: max(missing, 0)]:
             voxel.ground = Ground.FIBRE if f.state == FibreState.INTACT else Ground.REGENERATING
             f.living += 1
+
+
+def thin(world: World, voxel_volume: float, p: parameters.FibreGrowth, now: Now) -> None:
+    for f in world.fibres:
+        rate = p.wasting_rate + p.hypoxic_rate * max(0.0, 1.0 - perfusion(world, f) / p.supply_need)
+        if f.living == 0 or rate == 0.0:
+            continue
+        f.volume *= exp(-rate * now.dt)
+        wanted = max(floor(f.volume / voxel_volume + 0.5), 1)
+        for voxel in [voxel for voxel in f.voxels if voxel.living][wanted:]:
+            voxel.ground = Ground.VACATED
+            f.living -= 1
 
 
 def mature(world: World, p: parameters.FibreGrowth, now: Now) -> None:
@@ -430,9 +534,7 @@ def calm(world: World, p: parameters.Fibre, now: Now) -> None:
 
 
 def secrete_as_fibre(world: World, p: parameters.FibreSecretion) -> None:
-    def give(signal: int, voxel: Voxel, rate: float) -> None:
-        world.fields.secreted[signal, voxel.row // 2, voxel.col // 2] += floor(rate / QUANTUM + 0.5)
-
+    give = world.secrete_voxel
     for voxel in world.voxels.values():
         if voxel.fibre == NOBODY:
             continue
@@ -464,7 +566,8 @@ def turn_over_fibroblasts(
         else:
             n_satellites = within_reach(world, satellites, cell.x, cell.y, SIGNAL_VOXEL)
             n_crowd = within_reach(world, crowd, cell.x, cell.y, SIGNAL_VOXEL)
-            cue = n_satellites / p.satellite_half + steep_hill(tgf, p.tgf_half)
+            alarm = world.level(Signal.HGF, cell.x, cell.y) / p.hgf_half
+            cue = n_satellites / p.satellite_half + steep_hill(tgf, p.tgf_half) + alarm * alarm
             rate = p.division_rate * cue / (1.0 + cue) * max(0.0, 1.0 - n_crowd / p.crowding)
             if happens(now, cell.id, Draw.FIBROBLAST_DIVISION, rate):
                 bear(births, Draw.FIBROBLAST_DIVISION, cell.id, cell, Kind.FIBROBLAST)
@@ -497,11 +600,14 @@ def scar(world: World, fibroblasts: list[Place], p: parameters.Collagen, now: No
     for v, voxel in enumerate(world.voxels.values()):
         if voxel.ground == Ground.CLEARED:
             n_fibroblasts = within_reach(world, fibroblasts, *voxel.middle, SIGNAL_VOXEL)
-            tgf = world.level(Signal.TGF_BETA, *voxel.middle)
-            rate = p.scar_rate * hill(tgf, p.scar_tgf_half) * hill(n_fibroblasts, p.scar_fibroblast_half)
-            if happens(now, v, Draw.FIBRE_SCAR, rate):
+            tgf, il4 = world.level(Signal.TGF_BETA, *voxel.middle), world.level(Signal.IL4, *voxel.middle)
+            scars = p.scar_rate * hill(tgf, p.scar_tgf_half) * hill(n_fibroblasts, p.scar_fibroblast_half)
+            fattens = p.fat_rate * hill(n_fibroblasts, p.scar_fibroblast_half) / (1.0 + il4 / p.fat_il4_half)
+            if happens(now, v, Draw.FIBRE_SCAR, scars):
                 voxel.ground, voxel.collagen = Ground.SCAR, p.scar_collagen
-        elif voxel.ground == Ground.SCAR and happens(now, v, Draw.FIBRE_SCAR, p.scar_loss_rate):
+            elif happens(now, v, Draw.FIBRE_FAT, fattens):
+                voxel.ground = Ground.FAT
+        elif voxel.ground in (Ground.SCAR, Ground.FAT) and happens(now, v, Draw.FIBRE_SCAR, p.scar_loss_rate):
             voxel.ground, voxel.collagen = Ground.CLEARED, 0.0
 
 
@@ -590,13 +696,17 @@ def swallow(
 def attack(world: World, p: parameters.FibreInjury) -> list[int]:
     attacks = [0] * len(world.fibres)
     for cell in world.of_kind(Kind.MACROPHAGE):
-        touched = [voxel for voxel in world.around(cell.place(world)) if voxel.living]
-        ifn, il10 = world.level(Signal.IFN_GAMMA, cell.x, cell.y), world.level(Signal.IL10, cell.x, cell.y)
+        ifn, tnf, il10 = (world.level(signal, cell.x, cell.y) for signal in (Signal.IFN_GAMMA, Signal.TNF, Signal.IL10))
         arming = p.unarmed_share + (1.0 - p.unarmed_share) * hill(ifn, p.ifn_half)
-        strength = cell.inflammatory * arming / (1.0 + il10 / p.il10_half)
-        for voxel in touched:
-            attacks[voxel.fibre] += quanta(strength / len(touched))
+        poison = p.tnf_free_share + (1.0 - p.tnf_free_share) * hill(tnf, p.tnf_half)
+        hazard = p.macrophage_rate * cell.inflammatory * arming * poison / (1.0 + il10 / p.il10_half)
+        hand_to_fibres(world, attacks, hazard / QUANTUM, cell.x, cell.y)
     return attacks
+
+
+def attack_as_cd8(world: World, attacks: list[int], p: parameters.Cd8) -> None:
+    for cell in world.of_kind(Kind.CD8):
+        hand_to_fibres(world, attacks, p.kill_rate / QUANTUM, cell.x, cell.y)
 
 
 def divide_macrophages(world: World, births: list[Birth], p: parameters.Macrophage, now: Now) -> None:
@@ -751,25 +861,46 @@ def secrete_as_neutrophil(world: World, dilution: float, p: parameters.Neutrophi
 
 
 def admit_neutrophils(world: World, births: list[Birth], p: parameters.Neutrophil, now: Now) -> None:
-    for i, capillary in enumerate(world.capillaries):
-        rate = p.entry_rate * hill(world.level(Signal.IL1B, capillary.x, capillary.y), p.il1_half)
-        if capillary.perfused and happens(now, i, Draw.NEUTROPHIL_ENTRY, rate):
-            bear(births, Draw.NEUTROPHIL_ENTRY, i, capillary, Kind.NEUTROPHIL)
+    for i, vessel in enumerate(world.vessels):
+        rate = p.entry_rate * hill(world.level(Signal.IL1B, vessel.x, vessel.y), p.il1_half)
+        if vessel.perfused and happens(now, i, Draw.NEUTROPHIL_ENTRY, rate):
+            bear(births, Draw.NEUTROPHIL_ENTRY, i, vessel, Kind.NEUTROPHIL)
 
 
 def admit_monocytes(world: World, births: list[Birth], blood_monocytes: float, p: parameters.MonocyteEntry, now: Now) -> None:
     receptors = p.ccr2_free_share + (1.0 - p.ccr2_free_share) * p.ccr2
-    for i, capillary in enumerate(world.capillaries):
-        ccl2 = world.level(Signal.CCL2, capillary.x, capillary.y)
+    for i, vessel in enumerate(world.vessels):
+        ccl2 = world.level(Signal.CCL2, vessel.x, vessel.y)
         rate = blood_monocytes * (p.basal_rate + p.stimulated_rate * receptors * steep_hill(ccl2, p.ccl2_half))
-        if capillary.perfused and happens(now, i, Draw.MONOCYTE_ENTRY, rate):
-            bear(births, Draw.MONOCYTE_ENTRY, i, capillary, Kind.MONOCYTE)
+        if vessel.perfused and happens(now, i, Draw.MONOCYTE_ENTRY, rate):
+            bear(births, Draw.MONOCYTE_ENTRY, i, vessel, Kind.MONOCYTE)
 
 
-def admit_cd4(world: World, births: list[Birth], recognition: float, p: parameters.Cd4, now: Now) -> None:
-    for i, capillary in enumerate(world.capillaries):
-        if capillary.perfused and happens(now, i, Draw.CD4_ENTRY, p.entry_rate * recognition):
-            bear(births, Draw.CD4_ENTRY, i, capillary, Kind.CD4)
+def admit_cd4(world: World, births: list[Birth], recognition: float, memory: float, p: parameters.Cd4, now: Now) -> None:
+    rate = p.entry_rate * recognition * (1.0 + p.memory_gain * memory) + p.reactivation_rate * memory * (1.0 - p.tolerance)
+    for i, vessel in enumerate(world.vessels):
+        if vessel.perfused and happens(now, i, Draw.CD4_ENTRY, rate):
+            bear(births, Draw.CD4_ENTRY, i, vessel, Kind.CD4)
+
+
+def admit_regulatory(world: World, births: list[Birth], antigen: float, p: parameters.RegulatoryT, now: Now) -> None:
+    for i, vessel in enumerate(world.vessels):
+        if vessel.perfused and happens(now, i, Draw.REGULATORY_ENTRY, p.entry_rate * antigen):
+            bear(births, Draw.REGULATORY_ENTRY, i, vessel, Kind.REGULATORY_T)
+
+
+def admit_cd8(world: World, births: list[Birth], recognition: float, p: parameters.Cd8, now: Now) -> None:
+    for i, vessel in enumerate(world.vessels):
+        rate = p.entry_rate * recognition * hill(world.level(Signal.IFN_GAMMA, vessel.x, vessel.y), p.ifn_half)
+        if vessel.perfused and happens(now, i, Draw.CD8_ENTRY, rate):
+            bear(births, Draw.CD8_ENTRY, i, vessel, Kind.CD8)
+
+
+def admit_b_cells(world: World, births: list[Birth], recognition: float, p: parameters.Antibody, now: Now) -> None:
+    for i, vessel in enumerate(world.vessels):
+        through_it = vessel.perfused and vessel.kind == VesselKind.VENULE
+        if through_it and happens(now, i, Draw.B_CELL_ENTRY, p.b_cell_entry_rate * recognition):
+            bear(births, Draw.B_CELL_ENTRY, i, vessel, Kind.B_CELL)
 
 
 def die_with_fibre(world: World, died: list[bool], share: float, injury: int, now: Now) -> None:
@@ -808,11 +939,12 @@ def divide_satellites(world: World, births: list[Birth], crowd: list[Place], p: 
             bear(births, Draw.SATELLITE_DIVISION, cell.id, cell, Kind.ACTIVATED_SATELLITE)
 
 
-def differentiate(world: World, p: parameters.Satellite, now: Now) -> None:
+def differentiate(world: World, crowd: list[Place], p: parameters.Satellite, now: Now) -> None:
     d = p.differentiation
     for cell in world.of_kind(Kind.ACTIVATED_SATELLITE):
         tnf, igf1 = world.level(Signal.TNF, cell.x, cell.y), world.level(Signal.IGF1, cell.x, cell.y)
         rate = d.rate * (d.tnf_free_share + (1.0 - d.tnf_free_share) * hill(tnf, d.tnf_half)) * hill(igf1, d.igf1_half)
+        rate *= hill(within_reach(world, crowd, cell.x, cell.y, SIGNAL_VOXEL), d.contact_half)
         if happens(now, cell.id, Draw.SATELLITE_DEATH, p.death_rate):
             cell.kind = Kind.NONE
         elif happens(now, cell.id, Draw.SATELLITE_DIFFERENTIATION, rate):
@@ -827,7 +959,7 @@ def fuse(
         if happens(now, cell.id, Draw.MYOCYTE_DEATH, p.death_rate):
             cell.kind = Kind.NONE
             continue
-        touched = {v.fibre for v in world.around(cell.place(world)) if v.living or v.ground == Ground.CLEARED}
+        touched = {v.fibre for v in world.around(cell.place(world)) if v.living or v.vacant}
         open_fibres = [f for f in touched if room[f] > 0.0]
         if open_fibres:
             lots = {f: lot(now, cell.id, Draw.MYOCYTE_CHOICE, f % 65536) for f in open_fibres}
@@ -846,24 +978,35 @@ def secrete_as_satellite(world: World, dilution: float, uptake: np.ndarray, p: p
             world.take(signal, cell.x, cell.y, uptake[signal])
 
 
-def recognition(presenting: float, p: parameters.Cd4) -> float:
-    return (1.0 - p.tolerance) * hill(presenting, p.presentation_half)
+def recognition(antigen: float, regulators: float, p: parameters.Cd4) -> float:
+    return (1.0 - p.tolerance) * antigen / (1.0 + regulators / p.suppression_half)
 
 
-def turn_over_cd4(world: World, births: list[Birth], recognised: float, volume: float, p: parameters.Cd4, now: Now) -> None:
-    cells = world.of_kind(Kind.CD4)
-    rate = p.division_rate * recognised * max(0.0, 1.0 - len(cells) / volume / p.density_max)
-    for cell in cells:
+def age_t_cells(world: World, kind: int, lifetime: float, decision: Draw, now: Now) -> None:
+    for cell in world.of_kind(kind):
+        if happens(now, cell.id, decision, 1.0 / lifetime):
+            cell.kind = Kind.NONE
+
+
+def turn_over_cd4(world: World, births: list[Birth], recognised: float, density: float, p: parameters.Cd4, now: Now) -> None:
+    rate = p.division_rate * recognised * max(0.0, 1.0 - density / p.density_max)
+    for cell in world.of_kind(Kind.CD4):
         if happens(now, cell.id, Draw.CD4_DEATH, 1.0 / p.lifetime):
             cell.kind = Kind.NONE
         elif happens(now, cell.id, Draw.CD4_DIVISION, rate):
             bear(births, Draw.CD4_DIVISION, cell.id, cell, Kind.CD4)
 
 
-def secrete_as_cd4(world: World, dilution: float, p: parameters.Cd4) -> None:
-    for cell in world.of_kind(Kind.CD4):
-        for signal, rate in ((Signal.IFN_GAMMA, p.ifn_rate), (Signal.IL10, p.il10_rate), (Signal.IL4, p.il4_rate)):
-            world.secrete(signal, cell.x, cell.y, rate * dilution)
+def secrete_as_t_cell(world: World, dilution: float, cd4: parameters.Cd4, regulatory: parameters.RegulatoryT, cd8: parameters.Cd8) -> None:
+    given = {
+        Kind.CD4: {Signal.IFN_GAMMA: cd4.ifn_rate, Signal.IL10: cd4.il10_rate, Signal.IL4: cd4.il4_rate},
+        Kind.REGULATORY_T: {Signal.IL10: regulatory.il10_rate},
+        Kind.CD8: {Signal.IFN_GAMMA: cd8.ifn_rate},
+    }
+    for kind, rates in given.items():
+        for cell in world.of_kind(kind):
+            for signal, rate in rates.items():
+                world.secrete(signal, cell.x, cell.y, rate * dilution)
 
 
 def deplete(world: World, kind: Kind, rate: float, now: Now) -> None:
@@ -876,27 +1019,40 @@ def close_vessels(world: World, died: list[bool], share: float, injury: int, now
     doomed = {i for f, dead in zip(world.fibres, died, strict=True) if dead for i in f.capillaries}
     for i in doomed:
         if lot(now, i, Draw.VESSEL_LOSS, injury) < share:
-            world.capillaries[i].perfused = False
+            world.vessels[i].perfused = False
 
 
 def reopen(world: World, p: parameters.Vessel, now: Now) -> None:
-    for i, capillary in enumerate(world.capillaries):
-        rate = p.regrowth_rate * hill(world.level(Signal.VEGF, capillary.x, capillary.y), p.vegf_half)
-        capillary.perfused = capillary.perfused or happens(now, i, Draw.VESSEL_REGROWTH, rate)
+    for i, vessel in enumerate(world.vessels):
+        rate = p.regrowth_rate * hill(world.level(Signal.VEGF, vessel.x, vessel.y), p.vegf_half)
+        if not vessel.sprout:
+            vessel.perfused = vessel.perfused or happens(now, i, Draw.VESSEL_REGROWTH, rate)
+
+
+def sprout(world: World, p: parameters.Vessel, now: Now) -> None:
+    for i, vessel in enumerate(world.vessels):
+        if vessel.sprout:
+            vegf = world.level(Signal.VEGF, vessel.x, vessel.y)
+            kept = not happens(now, i, Draw.PRUNING, p.pruning_rate * (p.sprouting_half / (p.sprouting_half + vegf)))
+            grown = happens(now, i, Draw.SPROUTING, p.sprouting_rate * steep_hill(vegf, p.sprouting_half))
+            vessel.perfused = world.vessels[vessel.parent].perfused and (kept if vessel.perfused else grown)
 
 
 def secrete_as_hypoxic(world: World, dilution: float, uptake: np.ndarray, p: parameters.Vessel) -> None:
-    for capillary in world.capillaries:
-        if not capillary.perfused:
-            world.secrete(Signal.VEGF, capillary.x, capillary.y, p.vegf_rate * dilution)
-            world.take(Signal.VEGF, capillary.x, capillary.y, uptake[Signal.VEGF])
+    for vessel in world.vessels:
+        if not vessel.perfused and not vessel.sprout:
+            world.secrete(Signal.VEGF, vessel.x, vessel.y, p.vegf_rate * dilution)
+            world.take(Signal.VEGF, vessel.x, vessel.y, uptake[Signal.VEGF])
 
 
 WALKERS = {
     Kind.NEUTROPHIL: (Signal.DAMP, "neutrophil"),
     Kind.MONOCYTE: (Signal.CCL2, "monocyte"),
     Kind.MACROPHAGE: (Signal.DAMP, "macrophage"),
-    Kind.CD4: (Signal.CCL2, "cd4"),
+    Kind.CD4: (Signal.CCL2, "t_cell"),
+    Kind.REGULATORY_T: (Signal.CCL2, "t_cell"),
+    Kind.CD8: (Signal.CCL2, "t_cell"),
+    Kind.B_CELL: (Signal.CCL2, "b_cell"),
     Kind.ACTIVATED_SATELLITE: (Signal.HGF, "satellite"),
     Kind.MYOCYTE: (Signal.HGF, "myocyte"),
     Kind.FIBROBLAST: (Signal.TGF_BETA, "fibroblast"),
@@ -916,7 +1072,9 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
     lineage = crowd_of(world, SIGNAL_VOXEL, Kind.QUIESCENT_SATELLITE, Kind.ACTIVATED_SATELLITE, Kind.MYOCYTE)
     fibroblasts = crowd_of(world, SIGNAL_VOXEL, Kind.FIBROBLAST, Kind.MYOFIBROBLAST)
 
-    died = injure_fibres(world, attack(world, params.fibre.injury), params.fibre.injury, now)
+    attacks = attack(world, params.fibre.injury)
+    attack_as_cd8(world, attacks, params.cd8)
+    died = injure_fibres(world, attacks, params.fibre.injury, now)
     close_vessels(world, died, params.vessel.necrosis_loss, 0, now)
     world.counters[Counter.NECROSES] += sum(died)
     dead_before, bites = dead_places(world), dict[Place, int]()
@@ -930,15 +1088,27 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
     igf1 = [world.level(Signal.IGF1, f.x, f.y) for f in world.fibres]
     fused = fuse(world, debris, room, params.myocyte, params.fibre.growth, now)
     grow(world, fused, debris, room, igf1, params.myocyte.volume, voxel_volume, params.fibre.growth, now)
+    thin(world, voxel_volume, params.fibre.growth, now)
     mature(world, params.fibre.growth, now)
     calm(world, params.fibre, now)
 
-    recognised = recognition(presentation(world, params.macrophage.presentation_load_half) / volume, params.cd4)
+    coat_fibres(world, debris, params.antibody, params.complement, now)
+    coat_vessels(world, params.antibody, params.complement, now)
+    close_by_complement(world, params.vessel, now)
+    dissolve(world, params.particle, now)
+
+    presenting = presentation(world, params.macrophage.presentation_load_half) / volume
+    antigen, helpers = hill(presenting, params.cd4.presentation_half), world.density(Kind.CD4, params.geometry.depth)
+    recognised = recognition(antigen, world.density(Kind.REGULATORY_T, params.geometry.depth), params.cd4)
     admit_neutrophils(world, births, params.neutrophil, now)
     admit_monocytes(world, births, world.blood[Compartment.MONOCYTES], params.monocyte.entry, now)
-    admit_cd4(world, births, recognised, params.cd4, now)
+    admit_cd4(world, births, recognised, world.blood[Compartment.MEMORY], params.cd4, now)
+    admit_regulatory(world, births, antigen, params.regulatory_t, now)
+    admit_cd8(world, births, recognised, params.cd8, now)
+    admit_b_cells(world, births, recognised, params.antibody, now)
     world.counters[Counter.ENTRIES] += len(births)
     reopen(world, params.vessel, now)
+    sprout(world, params.vessel, now)
 
     age_neutrophils(world, params.neutrophil, now)
     activate(world, params.macrophage, now)
@@ -946,10 +1116,13 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
     kill_macrophages(world, params.macrophage.death, now)
     at_maturation = params.macrophage.inflammatory_activation.at_maturation, params.macrophage.repair_activation.at_maturation
     mature_monocytes(world, params.monocyte, *at_maturation, now)
-    turn_over_cd4(world, births, recognised, volume, params.cd4, now)
+    turn_over_cd4(world, births, recognised, helpers, params.cd4, now)
+    age_t_cells(world, Kind.REGULATORY_T, params.regulatory_t.lifetime, Draw.REGULATORY_DEATH, now)
+    age_t_cells(world, Kind.CD8, params.cd8.lifetime, Draw.CD8_DEATH, now)
+    age_b_cells(world, params.antibody, now)
     wake(world, params.satellite.activation, now)
     thin_out(world, params.geometry.satellites_per_fibre * len(world.fibres), params.satellite, now)
-    differentiate(world, params.satellite, now)
+    differentiate(world, lineage, params.satellite, now)
     divide_satellites(world, births, lineage, params.satellite.division, now)
     turn_over_fibroblasts(world, births, fibroblasts, satellites, params.fibroblast, now)
     laid = lay_collagen(world, voxel_volume, params.collagen)
@@ -969,6 +1142,8 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
     for level in world.fields.level[Signal.CCL2].ravel().tolist():
         ccl2 += level
     circulate(world, ccl2 / world.fields.level[Signal.CCL2].size, params.fibre.alarm_time, params.blood, now)
+    remember(world, world.density(Kind.CD4, params.geometry.depth), params.cd4, now)
+    circulate_antibody(world, world.density(Kind.B_CELL, params.geometry.depth), params.antibody, params.complement, now)
     world.counters[Counter.STEP] = now.step + 1
 
 
@@ -988,7 +1163,8 @@ def secrete_everything(world: World, params: parameters.Parameters) -> None:
     secrete_as_fibre(world, params.fibre.secretion)
     secrete_as_neutrophil(world, dilution, params.neutrophil)
     secrete_as_macrophage(world, dilution, uptake, params.macrophage)
-    secrete_as_cd4(world, dilution, params.cd4)
+    secrete_as_t_cell(world, dilution, params.cd4, params.regulatory_t, params.cd8)
     secrete_as_satellite(world, dilution, uptake, params.satellite)
     secrete_as_fibroblast(world, dilution, uptake, params.fibroblast)
     secrete_as_hypoxic(world, dilution, uptake, params.vessel)
+    secrete_as_particle(world, params.particle)

@@ -12,7 +12,7 @@ from imam_sim.model import fields, intervene, state
 from imam_sim.model.initial import make_bare_tissue
 from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters, SatelliteActivation
-from imam_sim.model.quantity import get
+from imam_sim.model.quantity import get, put
 from imam_sim.model.rules import intervention, satellite
 from imam_sim.model.state import NOBODY, Compartment, Counter, Ground, Kind, Now, Signal, Tissue, in_use
 from imam_sim.study.scenario import CELLS, ENTRIES, RECEPTORS, SIGNALS, ScenarioError, loads, resolved
@@ -38,6 +38,7 @@ LATE = {  # one of each kind, from 4 h on
     "deplete": 'cell = "neutrophil"\nfraction = 1.0\nfrom = "4 h"',
     "inject": 'signal = "vegf"\namount = "50 ng/mL"\nat = "4 h"\nwhere = "injury"',
     "transplant": 'cell = "macrophage"\nactivation = "repair"\nnumber = 20\nat = "4 h"\nwhere = [100, 100, 50]',
+    "implant": 'fill = 0.5\nat = "4 h"\nwhere = [100, 100, 50]',
     "infect": 'peak = "2 ng/mL"\nat = "4 h"',
 }
 
@@ -99,9 +100,18 @@ def test_a_knock_out_puts_its_parameters_to_nothing_within_its_window(what: str,
 
 
 def test_without_its_ligand_a_signal_never_appears() -> None:
-    level = after(scenario('kind = "knock_out"\nsignal = "ccl2"'), 12.0).fields.level
-    assert level[Signal.CCL2].max() == 0.0
-    assert undisturbed(12.0).fields.level[Signal.CCL2].max() > 0.1
+    level = after(scenario('kind = "knock_out"\nsignal = "il1b"'), 12.0).fields.level
+    assert level[Signal.IL1B].max() == 0.0
+    assert undisturbed(12.0).fields.level[Signal.IL1B].max() > 0.03
+
+
+@pytest.mark.parametrize(("secreted", "works"), [(1.0, 1.0), (0.5, 0.65), (0.0, 0.3)])
+def test_other_ligands_make_up_for_their_share_of_what_is_missing(secreted: float, works: float) -> None:
+    params = put(Parameters(), {"signal.ccl2.secretion_share": secreted, "signal.ccl2.redundancy": 0.3})
+    transport = fields.make_transport(params.signal, (20, 20), 0.25)
+    assert transport.secretion_share[Signal.CCL2] == pytest.approx(works)
+    level = after(scenario('kind = "knock_out"\nsignal = "ccl2"'), 1.0).fields.level[Signal.CCL2]
+    assert 0.0 < level.mean() < 0.5 * undisturbed(1.0).fields.level[Signal.CCL2].mean()
 
 
 def test_without_its_receptor_a_signal_is_there_and_not_felt() -> None:
@@ -169,6 +179,23 @@ def test_a_transplant_brings_its_number_into_its_place_and_not_into_living_fibre
     assert not np.isin(ground, (Ground.FIBRE, Ground.REGENERATING)).any()
 
 
+def test_an_implant_fills_the_connective_tissue_of_its_place_and_only_that() -> None:
+    tissue = state.copy(undisturbed(1.0))
+    for _ in range(2):
+        intervene.implant(tissue, 0.25, (100.0, 100.0, 40.0))
+    inside = intervention.voxels_at((100.0, 100.0, 40.0), tissue.voxels)
+    expected = 0.5 * (inside & (tissue.voxels.ground == Ground.CONNECTIVE))
+    assert np.count_nonzero(expected) >= 10
+    assert np.array_equal(tissue.voxels.particles, expected)
+
+
+def test_an_implant_dissolves_at_its_rate() -> None:
+    implanted = scenario('kind = "implant"\nat = "0 h"\nfill = 1\nwhere = "everywhere"')
+    text = implanted.replace("[[event]]", '[parameters]\n"particle.dissolution_rate" = 0.1\n[[event]]', 1)
+    particles = after(text, 5.0).voxels.particles
+    assert particles[particles > 0.0] == pytest.approx(math.exp(-0.5), rel=1e-12)
+
+
 def test_interferon_of_an_infection_is_felt_everywhere_and_halves_with_its_half_life() -> None:
     text = scenario('kind = "infect"\nat = "0 h"\npeak = "2 ng/mL"').replace(
         "[[event]]", '[parameters]\n"blood.interferon_half_life" = 6\n[[event]]', 1
@@ -206,6 +233,11 @@ def test_two_knock_outs_that_overlap_on_one_parameter_are_refused() -> None:
         ('kind = "transplant"\ncell = "cd4"\nnumber = 5\nat = "0 d"\nactivation = "repair"', "activation is for macrophages, not for cd4"),
         ('kind = "set"\nparameter = "signal.hgf.bound_ratio"\nvalue = 1.0\nfrom = "0 d"', "which cannot change under way"),
         ('kind = "infect"\nat = "0 d"', "missing"),
+        ('kind = "implant"\nat = "0 d"\nfill = 1.5\nwhere = "everywhere"', "must be a number from 0 to 1"),
+        ('kind = "implant"\nat = "0 d"\nfill = 0.5', "missing"),
+        ('kind = "implant"\nat = "0 d"\nfill = 0.5\nwhere = [900, 20, 10]', "must lie in the section"),
+        ('kind = "implant"\nat = "2 d"\nfill = 0.5\nwhere = "everywhere"', "must be before the end"),
+        ('kind = "knock_out"\ncell = "cd9"', "did you mean cd"),
         ('kind = "infct"\nat = "0 d"', "did you mean infect"),
     ],
 )

@@ -13,6 +13,7 @@ from imam_sim.model.params import Parameters
 from imam_sim.model.state import (
     NOBODY,
     Cells,
+    Compartment,
     Counter,
     Fibres,
     FibreState,
@@ -21,6 +22,7 @@ from imam_sim.model.state import (
     Kind,
     Signal,
     Tissue,
+    VesselKind,
     Vessels,
     Voxels,
     arrays,
@@ -39,7 +41,8 @@ def brick_tissue() -> Tissue:
     inside = (row % (SIDE + GAP) < SIDE) & (column % (SIDE + GAP) < SIDE)
     fibre = np.where(inside, row // (SIDE + GAP) * EACH_WAY + column // (SIDE + GAP), NOBODY).astype(np.int32)
     ground = np.where(inside, Ground.FIBRE, Ground.CONNECTIVE).astype(np.int8)
-    voxels = Voxels(fibre, np.zeros((n, n), np.int8), ground, np.zeros((n, n)), np.where(inside, 0.0, 1.0))
+    nothing = np.zeros((n, n))
+    voxels = Voxels(fibre, np.zeros((n, n), np.int8), ground, nothing, np.where(inside, 0.0, 1.0), nothing.copy())
     n_fibres, area = EACH_WAY**2, SIDE**2
     centre = (np.arange(EACH_WAY) * (SIDE + GAP) + SIDE / 2) * 5.0
     x, y = np.tile(centre, EACH_WAY), np.repeat(centre, EACH_WAY)
@@ -57,6 +60,7 @@ def brick_tissue() -> Tissue:
         volume=np.full(n_fibres, area * 500.0),
         alarm=np.zeros(n_fibres),
         central_nuclei=np.zeros(n_fibres, np.bool_),
+        complement=np.zeros(n_fibres),
         first_voxel=np.arange(n_fibres + 1) * area,
         voxels=np.concatenate(listed),
         first_vessel=np.zeros(n_fibres + 1, np.int64),
@@ -65,8 +69,10 @@ def brick_tissue() -> Tissue:
     level = np.zeros((len(Signal), n // 2, n // 2))
     whole = np.zeros(level.shape, np.int64)
     fields = Fields(level, level.copy(), whole, whole.copy(), np.zeros((len(Signal), 4)))
-    vessels = Vessels(np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
-    return Tissue(cells_at([], [], []), fibres, vessels, voxels, fields, np.zeros(2), np.zeros(len(Counter), np.int64))
+    none = np.zeros(0)
+    vessels = Vessels(none, none, none > 0.0, np.zeros(0, np.int8), np.zeros(0, np.int32), none)
+    blood, counters = np.zeros(len(Compartment)), np.zeros(len(Counter), np.int64)
+    return Tissue(cells_at([], [], []), fibres, vessels, voxels, fields, blood, counters)
 
 
 def cells_at(kinds: list[Kind], x: list[float], y: list[float]) -> Cells:
@@ -243,6 +249,42 @@ def test_a_scar_is_darker_than_open_space() -> None:
     assert mean_dyes(scar)[EOSIN] > 1.5 * mean_dyes(with_all_fibres(FibreState.NECROTIC, Ground.CLEARED))[EOSIN]
 
 
+def test_fat_is_nearly_white_within_a_thin_outline() -> None:
+    tissue = with_all_fibres(FibreState.NECROTIC, Ground.FAT)
+    eosin = histology.dyes(tissue)[EOSIN]
+    middle, rim = eosin[12:33, 12:33], eosin[:, 12:33][[1, 2, 3, 42, 43]]
+    assert np.median(middle) < 0.4 * mean_dyes(with_all_fibres(FibreState.NECROTIC, Ground.CLEARED))[EOSIN]
+    assert rim.max() > 5.0 * np.median(middle)
+    assert (eosin[:46, :46] > 0.2).mean() < 0.45
+
+
+def test_what_a_thin_fibre_has_left_is_paler_than_it_and_shows_no_debris_and_no_outline() -> None:
+    tissue = with_all_fibres(FibreState.INTACT, Ground.FIBRE, living=0.3)
+    tissue.voxels.ground[tissue.voxels.ground == Ground.CLEARED] = Ground.VACATED
+    eosin = histology.dyes(tissue)[EOSIN]
+    assert not histology._outlines(tissue).territory.any()
+    assert np.median(eosin[2:7, 2:43]) < 0.35 * np.median(eosin[18:27, 18:27])
+    assert np.median(eosin[18:27, 18:27]) == pytest.approx(np.median(histology.dyes(HEALTHY)[EOSIN][18:27, 18:27]), rel=0.1)
+
+
+def with_vessel(kind: VesselKind, perfused: bool) -> Tissue:
+    """The brick tissue with one vessel between four fibres."""
+    at, none = np.array([50.0]), np.full(1, NOBODY, np.int32)
+    return copy(HEALTHY)._replace(vessels=Vessels(at, at, np.array([perfused]), np.array([kind], np.int8), none, np.zeros(1)))
+
+
+def pixels_of_vessel(kind: VesselKind, perfused: bool) -> int:
+    """How many pixels a vessel changes."""
+    changed = histology.section(with_vessel(kind, perfused)) != histology.section(HEALTHY)
+    return int(changed.any(axis=-1).sum())
+
+
+def test_sprouts_are_seen_once_they_carry_blood_and_venules_are_wider_than_capillaries() -> None:
+    assert pixels_of_vessel(VesselKind.SPROUT, False) == 0
+    assert pixels_of_vessel(VesselKind.SPROUT, True) >= 20
+    assert pixels_of_vessel(VesselKind.VENULE, True) > 3 * pixels_of_vessel(VesselKind.CAPILLARY, True)
+
+
 def test_dab_is_found_at_macrophages_and_monocytes_and_nowhere_else() -> None:
     kinds = [Kind.MACROPHAGE, Kind.MONOCYTE, Kind.NEUTROPHIL, Kind.CD4, Kind.FIBROBLAST, Kind.APOPTOTIC_NEUTROPHIL, Kind.MYOCYTE]
     x = [50.0, 105.0, 160.0, 50.0, 105.0, 160.0, 50.0]
@@ -283,6 +325,7 @@ def test_a_tissue_without_fibres_can_be_drawn() -> None:
         volume=np.zeros(0),
         alarm=np.zeros(0),
         central_nuclei=np.zeros(0, np.bool_),
+        complement=np.zeros(0),
         first_voxel=np.zeros(1, np.int64),
         voxels=np.zeros(0, np.int64),
         first_vessel=np.zeros(1, np.int64),

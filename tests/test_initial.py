@@ -10,7 +10,7 @@ from imam_sim.model.fields import make_transport
 from imam_sim.model.params import PRESETS, Geometry, Parameters
 from imam_sim.model.quantity import put
 from imam_sim.model.rng import Draw, uniform_pair
-from imam_sim.model.state import NOBODY, VOXEL, Compartment, Counter, FibreState, Ground, Kind, Now, Region, Tissue
+from imam_sim.model.state import NOBODY, VOXEL, Compartment, Counter, FibreState, Ground, Kind, Now, Region, Tissue, VesselKind, Vessels
 
 SEED = 20
 SIDE = 1000.0  # um
@@ -35,6 +35,11 @@ def tissue(tissues: dict[str, Tissue], preset: str) -> Tissue:
 @pytest.fixture
 def geometry(preset: str) -> Geometry:
     return PARAMS[preset].geometry
+
+
+def vessels_of(tissue: Tissue, kind: VesselKind) -> Vessels:
+    """The vessels of one kind."""
+    return Vessels._make(column[tissue.vessels.kind == kind] for column in tissue.vessels)
 
 
 def areas_of(tissue: Tissue) -> np.ndarray:
@@ -189,15 +194,37 @@ def test_the_voxels_of_a_fibre_come_innermost_first(tissue: Tissue) -> None:
 
 
 def test_capillaries_lie_in_endomysium(tissue: Tissue) -> None:
-    row, column = (tissue.vessels.y / VOXEL).astype(int), (tissue.vessels.x / VOXEL).astype(int)
+    vessels = vessels_of(tissue, VesselKind.CAPILLARY)
+    row, column = (vessels.y / VOXEL).astype(int), (vessels.x / VOXEL).astype(int)
     assert (tissue.voxels.fibre[row, column] == NOBODY).all()
     assert (tissue.voxels.region[row, column] == Region.FASCICLE).all()
 
 
 def test_capillaries_are_perfused_and_apart(tissue: Tissue) -> None:
-    assert tissue.vessels.perfused.all()
-    pairs = cKDTree(np.column_stack((tissue.vessels.x, tissue.vessels.y))).query_pairs(VOXEL * 1.5)
+    vessels = vessels_of(tissue, VesselKind.CAPILLARY)
+    assert vessels.perfused.all()
+    pairs = cKDTree(np.column_stack((vessels.x, vessels.y))).query_pairs(VOXEL * 1.5)
     assert not pairs
+
+
+def test_venules_have_the_stated_density_in_perimysium_and_fascia_and_touch_no_fibre(tissue: Tissue, geometry: Geometry) -> None:
+    venules = vessels_of(tissue, VesselKind.VENULE)
+    row, column = (venules.y / VOXEL).astype(int), (venules.x / VOXEL).astype(int)
+    outside = tissue.voxels.region != Region.FASCICLE
+    assert venules.x.size == pytest.approx(geometry.venules * np.count_nonzero(outside) * VOXEL**2 * 1e-6, abs=0.5)
+    assert outside[row, column].all()
+    assert venules.perfused.all()
+    assert not np.isin(np.flatnonzero(tissue.vessels.kind != VesselKind.CAPILLARY), tissue.fibres.vessels).any()
+
+
+def test_two_closed_sites_of_sprouts_stand_at_each_capillary(tissue: Tissue) -> None:
+    capillaries, sites = vessels_of(tissue, VesselKind.CAPILLARY), vessels_of(tissue, VesselKind.SPROUT)
+    assert np.bincount(sites.parent).tolist() == [2] * capillaries.x.size
+    assert np.array_equal(sites.x, capillaries.x[sites.parent])
+    assert np.array_equal(sites.y, capillaries.y[sites.parent])
+    assert not sites.perfused.any()
+    assert (tissue.vessels.parent[tissue.vessels.kind != VesselKind.SPROUT] == NOBODY).all()
+    assert (np.diff(tissue.vessels.kind) >= 0).all()
 
 
 def test_an_inner_fibre_is_touched_by_the_stated_number_of_capillaries(tissue: Tissue, geometry: Geometry) -> None:
@@ -209,7 +236,8 @@ def test_an_inner_fibre_is_touched_by_the_stated_number_of_capillaries(tissue: T
 
 
 def test_the_contacts_are_the_capillaries_within_reach(tissue: Tissue, geometry: Geometry) -> None:
-    vessels = cKDTree(np.column_stack((tissue.vessels.x, tissue.vessels.y)))
+    capillaries = vessels_of(tissue, VesselKind.CAPILLARY)
+    vessels = cKDTree(np.column_stack((capillaries.x, capillaries.y)))
     for f in range(tissue.fibres.x.size):
         rows, columns = np.nonzero(tissue.voxels.fibre == f)
         near = vessels.query_ball_point(np.column_stack((columns + 0.5, rows + 0.5)) * VOXEL, geometry.capillary_reach)
@@ -219,7 +247,7 @@ def test_the_contacts_are_the_capillaries_within_reach(tissue: Tissue, geometry:
 
 def test_no_capillaries_are_made_where_none_are_asked_for() -> None:
     params = put(Parameters(), {"geometry.capillaries_around_fibre": 0.0})
-    assert initial.make_tissue(params, SEED, 300.0, 300.0).vessels.x.size == 0
+    assert set(initial.make_tissue(params, SEED, 300.0, 300.0).vessels.kind.tolist()) == {VesselKind.VENULE}
 
 
 @pytest.mark.parametrize(("kind", "name"), [(Kind.MACROPHAGE, "macrophages"), (Kind.FIBROBLAST, "fibroblasts")])

@@ -14,9 +14,12 @@ import pytest
 
 from imam_sim.model.initial import make_tissue
 from imam_sim.model.params import (
+    Antibody,
     Blood,
     Cd4,
+    Cd8,
     Collagen,
+    Complement,
     Engulfment,
     FibreGrowth,
     FibreInjury,
@@ -35,7 +38,7 @@ from imam_sim.model.params import (
     SatelliteDivision,
     Vessel,
 )
-from imam_sim.model.rules import blood, fibre, fibroblast, macrophage, motion, recruitment, satellite, t_cell, vessel
+from imam_sim.model.rules import antibody, blood, fibre, fibroblast, macrophage, motion, recruitment, satellite, t_cell, vessel
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "src" / "imam_sim" / "model" / "rules"
@@ -65,29 +68,64 @@ class Law(NamedTuple):
 ACTIVATION = InflammatoryActivation(damp_half=8.0, tnf_half=4.0, ifn_gain=3.0, ifn_half=2.0, il10_half=5.0, il4_half=10.0)
 REPAIR = RepairActivation(load_half=7e3, il10_half=2.0, il4_half=4.0, ampk_drive=0.5, ifn_gain=2.0, ifn_half=2.0, damp_half=100.0)
 ENGULFMENT = Engulfment(rate=1000.0, inflammatory_share=0.2, il10_gain=2.0, il10_half=1.0)
-INJURY = FibreInjury(wear_rate=0.001, macrophage_rate=0.01, unarmed_share=0.2, ifn_half=3.0, il10_half=2.0)
+INJURY = FibreInjury(
+    wear_rate=0.001,
+    macrophage_rate=0.01,
+    unarmed_share=0.2,
+    ifn_half=3.0,
+    tnf_free_share=0.5,
+    tnf_half=0.5,
+    il10_half=2.0,
+    complement_rate=0.02,
+)
 DEATH = MacrophageDeath(rate=0.01, starved_rate=0.02, mcsf_half=1.0, tnf_rate=0.04, tnf_half=1.0)
 NEUTROPHIL = Neutrophil(entry_rate=0.2, il1_half=0.5)
 ENTRY = MonocyteEntry(stimulated_rate=0.1, basal_rate=0.01, ccr2_free_share=0.2, ccr2=0.5, ccl2_half=1.0)
-CD4 = Cd4(tolerance=0.6, entry_rate=0.002, presentation_half=1000.0, division_rate=0.02, density_max=2000.0)
-GROWTH = FibreGrowth(rate=0.02, igf1_half=10.0, room_half=0.1, debris_half=0.1)
+CD4 = Cd4(
+    tolerance=0.6,
+    entry_rate=0.002,
+    presentation_half=1000.0,
+    division_rate=0.02,
+    density_max=2000.0,
+    suppression_half=500.0,
+    memory_gain=2.0,
+    reactivation_rate=0.0005,
+    memory_half=300.0,
+)
+CD8 = Cd8(entry_rate=0.004, ifn_half=2.0)
+ANTIBODY = Antibody(b_cell_half=200.0, elsewhere=0.2)
+COMPLEMENT = Complement(deposition_rate=0.1, loss_rate=0.1, ifn_gain=2.0, ifn_half=3.0)
+BINDING = 0.5  # of antibody
+GROWTH = FibreGrowth(
+    rate=0.02,
+    igf1_half=10.0,
+    room_half=0.1,
+    debris_half=0.1,
+    perfusion_max=1.5,
+    wasting_rate=0.001,
+    hypoxic_rate=0.01,
+    supply_need=0.5,
+)
 WAKING = SatelliteActivation(hgf_half=0.1, tnf_half=6.0)
 DIVISION = SatelliteDivision(rate=0.06, il6_half=3.0, crowding=8.0)
-DIFFERENTIATION = SatelliteDifferentiation(rate=0.1, tnf_free_share=0.2, tnf_half=1.0, igf1_half=10.0)
+DIFFERENTIATION = SatelliteDifferentiation(rate=0.1, tnf_free_share=0.2, tnf_half=1.0, igf1_half=10.0, contact_half=2.0)
 SATELLITE = Satellite(surplus_rate=0.04)
 MYOCYTE = Myocyte(fusion_rate=0.1, room_half=0.1)
 FIBROBLAST = Fibroblast(
     division_rate=0.04,
     satellite_half=2.0,
     tgf_half=2.0,
+    hgf_half=0.5,
     crowding=4.0,
     return_rate=0.01,
     tnf_death_rate=0.04,
     tnf_half=1.0,
     tgf_rescue_half=4.0,
 )
-COLLAGEN = Collagen(turnover_rate=0.001, mmp_gain=0.5, scar_rate=0.002, scar_tgf_half=1.0, scar_fibroblast_half=2.0)
-VESSEL = Vessel(regrowth_rate=0.03, vegf_half=2.0)
+COLLAGEN = Collagen(
+    turnover_rate=0.001, mmp_gain=0.5, scar_rate=0.002, scar_tgf_half=1.0, scar_fibroblast_half=2.0, fat_rate=0.004, fat_il4_half=0.5
+)
+VESSEL = Vessel(regrowth_rate=0.03, vegf_half=2.0, sprouting_rate=0.02, sprouting_half=2.0, pruning_rate=0.01)
 BLOOD = Blood(
     monocyte_mobilisation=2.0,
     monocyte_ccl2_half=3.0,
@@ -159,19 +197,27 @@ LAWS = (
         (((1.0, 1.0), 1000.0), ((0.0, 1.0), 200.0), ((0.5, 1.0), 600.0), ((0.5, 0.0), 300.0), ((0.5, HUGE), 900.0)),
     ),
     Law(
-        macrophage.attack_strength,
+        macrophage.attack_hazard,
         (INJURY,),
-        (0.8, 3.0, 2.0),
-        "++-",
-        lambda a, ifn, il10, p: a * (p.unarmed_share + (1 - p.unarmed_share) * rise(ifn, p.ifn_half)) / (1 + il10 / p.il10_half),
+        (0.8, 3.0, 0.5, 2.0),
+        "+++-",
+        lambda a, ifn, tnf, il10, p: (
+            p.macrophage_rate
+            * (p.unarmed_share + (1 - p.unarmed_share) * rise(ifn, p.ifn_half))
+            * (p.tnf_free_share + (1 - p.tnf_free_share) * rise(tnf, p.tnf_half))
+            * a
+            / (1 + il10 / p.il10_half)
+        ),
         (
-            ((0.0, 3.0, 0.0), 0.0),
-            ((1.0, 0.0, 0.0), 0.2),
-            ((1.0, 3.0, 0.0), 0.6),
-            ((1.0, HUGE, 0.0), 1.0),
-            ((1.0, HUGE, 2.0), 0.5),
-            ((1.0, HUGE, HUGE), 0.0),
-            ((0.8, 3.0, 2.0), 0.24),
+            ((0.0, 3.0, 0.5, 0.0), 0.0),
+            ((1.0, 0.0, HUGE, 0.0), 0.002),
+            ((1.0, 3.0, HUGE, 0.0), 0.006),
+            ((1.0, HUGE, 0.0, 0.0), 0.005),
+            ((1.0, HUGE, 0.5, 0.0), 0.0075),
+            ((1.0, HUGE, HUGE, 0.0), 0.01),
+            ((1.0, HUGE, HUGE, 2.0), 0.005),
+            ((1.0, HUGE, HUGE, HUGE), 0.0),
+            ((0.8, 3.0, 0.5, 2.0), 0.0018),
         ),
     ),
     Law(
@@ -207,14 +253,102 @@ LAWS = (
         ),
         (((0.0, 1.0), 0.01), ((1.0, 1.0), 0.04), ((HUGE, 1.0), 0.07), ((2.0, 2.0), 0.116), ((2.0, 0.0), 0.0)),
     ),
-    Law(recruitment.cd4_entry, (CD4,), (0.5,), "+", lambda seen, p: p.entry_rate * seen, (((0.0,), 0.0), ((0.5,), 0.001), ((1.0,), 0.002))),
     Law(
-        t_cell.recognition,
+        recruitment.cd4_entry,
+        (CD4,),
+        (0.5, 0.5),
+        "++",
+        lambda seen, memory, p: p.entry_rate * seen * (1 + p.memory_gain * memory) + (1 - p.tolerance) * p.reactivation_rate * memory,
+        (((0.0, 0.0), 0.0), ((0.5, 0.0), 0.001), ((1.0, 0.0), 0.002), ((0.0, 1.0), 0.0002), ((0.5, 0.5), 0.0021), ((1.0, 1.0), 0.0062)),
+    ),
+    Law(
+        recruitment.cd8_entry,
+        (CD8,),
+        (0.5, 2.0),
+        "++",
+        lambda seen, ifn, p: p.entry_rate * seen * rise(ifn, p.ifn_half),
+        (((0.0, 2.0), 0.0), ((0.5, 0.0), 0.0), ((0.5, 2.0), 0.001), ((1.0, HUGE), 0.004)),
+    ),
+    Law(
+        t_cell.presented,
         (CD4,),
         (3000.0,),
         "+",
-        lambda presenting, p: (1 - p.tolerance) * rise(presenting, p.presentation_half),
-        (((0.0,), 0.0), ((1000.0,), 0.2), ((3000.0,), 0.3), ((HUGE,), 0.4)),
+        lambda presenting, p: rise(presenting, p.presentation_half),
+        (((0.0,), 0.0), ((1000.0,), 0.5), ((3000.0,), 0.75), ((HUGE,), 1.0)),
+    ),
+    Law(
+        t_cell.recognition,
+        (CD4,),
+        (0.5, 500.0),
+        "+-",
+        lambda antigen, regulators, p: (1 - p.tolerance) * antigen / (1 + regulators / p.suppression_half),
+        (((0.0, 0.0), 0.0), ((0.5, 0.0), 0.2), ((1.0, 0.0), 0.4), ((1.0, 500.0), 0.2), ((0.5, 1500.0), 0.05), ((1.0, HUGE), 0.0)),
+    ),
+    Law(
+        t_cell.memory_target,
+        (CD4,),
+        (300.0,),
+        "+",
+        lambda density, p: rise(density, p.memory_half),
+        (((0.0,), 0.0), ((300.0,), 0.5), ((900.0,), 0.75), ((HUGE,), 1.0)),
+    ),
+    Law(
+        antibody.antibody_target,
+        (ANTIBODY,),
+        (200.0,),
+        "+",
+        lambda b_cells, p: 1 - (1 - p.elsewhere) * (1 - rise(b_cells, p.b_cell_half)),
+        (((0.0,), 0.2), ((200.0,), 0.6), ((600.0,), 0.8), ((HUGE,), 1.0)),
+    ),
+    Law(
+        antibody.deposition_on_fibre,
+        (BINDING, COMPLEMENT),
+        (0.3, 0.6, 0.5, 1.0),
+        "++++",
+        lambda debris, living, bound, complement, binding, p: p.deposition_rate * complement * (debris + binding * bound * living),
+        (
+            ((0.0, 1.0, 0.0, 1.0), 0.0),
+            ((1.0, 0.0, 0.0, 1.0), 0.1),
+            ((0.0, 1.0, 1.0, 1.0), 0.05),
+            ((0.3, 0.6, 0.5, 1.0), 0.045),
+            ((0.3, 0.6, 0.5, 0.0), 0.0),
+            ((1.0, 0.0, 1.0, 0.5), 0.05),
+        ),
+    ),
+    Law(
+        antibody.deposition_on_vessel,
+        (BINDING, COMPLEMENT),
+        (0.5, 3.0, 1.0),
+        "+++",
+        lambda bound, ifn, complement, binding, p: (
+            p.deposition_rate * complement * binding * bound * (1 + p.ifn_gain * rise(ifn, p.ifn_half))
+        ),
+        (
+            ((0.0, 3.0, 1.0), 0.0),
+            ((0.5, 3.0, 0.0), 0.0),
+            ((1.0, 0.0, 1.0), 0.05),
+            ((1.0, 3.0, 1.0), 0.1),
+            ((1.0, HUGE, 1.0), 0.15),
+            ((0.5, 3.0, 0.5), 0.025),
+        ),
+    ),
+    Law(
+        antibody.coated,
+        (COMPLEMENT, 5.0),
+        (0.2, 0.1),
+        "++",
+        lambda before, deposition, p, dt: (
+            deposition / (deposition + p.loss_rate)
+            + (before - deposition / (deposition + p.loss_rate)) * math.exp(-(deposition + p.loss_rate) * dt)
+        ),
+        (
+            ((0.0, 0.0), 0.0),
+            ((1.0, 0.0), math.exp(-0.5)),
+            ((0.0, 0.1), (1.0 - math.exp(-1.0)) / 2.0),
+            ((0.5, 0.1), 0.5),
+            ((0.3, HUGE), 1.0),
+        ),
     ),
     Law(
         t_cell.cd4_division,
@@ -227,10 +361,10 @@ LAWS = (
     Law(
         fibre.injury_hazard,
         (INJURY,),
-        (2.0,),
-        "+",
-        lambda attacked, p: p.wear_rate + p.macrophage_rate * attacked,
-        (((0.0,), 0.001), ((2.0,), 0.021)),
+        (0.02, 0.5),
+        "++",
+        lambda attacked, complement, p: p.wear_rate + attacked + p.complement_rate * complement,
+        (((0.0, 0.0), 0.001), ((0.02, 0.0), 0.021), ((0.0, 1.0), 0.021), ((0.02, 0.5), 0.031)),
     ),
     Law(
         fibre.growth_rate,
@@ -238,7 +372,11 @@ LAWS = (
         (10.0, 1.0, 0.1, 0.1),
         "+++-",
         lambda igf1, perfusion, room, debris, p: (
-            p.rate * rise(igf1, p.igf1_half) * perfusion * rise(room, p.room_half) / (1 + (debris / p.debris_half) ** 2)
+            p.rate
+            * rise(igf1, p.igf1_half)
+            * (perfusion if perfusion < p.perfusion_max else p.perfusion_max)
+            * rise(room, p.room_half)
+            / (1 + (debris / p.debris_half) ** 2)
         ),
         (
             ((0.0, 1.0, 0.1, 0.0), 0.0),
@@ -246,11 +384,20 @@ LAWS = (
             ((10.0, 1.0, 0.0, 0.0), 0.0),
             ((10.0, 1.0, 0.1, 0.0), 0.005),
             ((10.0, 1.0, 0.1, 0.1), 0.0025),
-            ((10.0, 2.0, 0.1, 0.1), 0.005),
+            ((10.0, 1.4, 0.1, 0.1), 0.0035),
+            ((10.0, 2.0, 0.1, 0.1), 0.00375),
             ((HUGE, 1.0, HUGE, 0.0), 0.02),
-            ((HUGE, 9.0, HUGE, 0.0), 0.18),
+            ((HUGE, 9.0, HUGE, 0.0), 0.03),
             ((10.0, 1.0, 0.1, HUGE), 0.0),
         ),
+    ),
+    Law(
+        fibre.thinning,
+        (GROWTH,),
+        (0.25,),
+        "-",
+        lambda perfusion, p: p.wasting_rate + p.hypoxic_rate * (1 - min(perfusion, p.supply_need) / p.supply_need),
+        (((0.0,), 0.011), ((0.25,), 0.006), ((0.5,), 0.001), ((1.5,), 0.001)),
     ),
     Law(
         satellite.waking_cue,
@@ -279,10 +426,23 @@ LAWS = (
     Law(
         satellite.differentiation,
         (DIFFERENTIATION,),
-        (1.0, 30.0),
-        "++",
-        lambda tnf, igf1, p: p.rate * (p.tnf_free_share + (1 - p.tnf_free_share) * rise(tnf, p.tnf_half)) * rise(igf1, p.igf1_half),
-        (((1.0, 0.0), 0.0), ((0.0, 10.0), 0.01), ((1.0, 10.0), 0.03), ((1.0, 30.0), 0.045), ((HUGE, HUGE), 0.1)),
+        (1.0, 30.0, 2.0),
+        "+++",
+        lambda tnf, igf1, crowd, p: (
+            p.rate
+            * (p.tnf_free_share + (1 - p.tnf_free_share) * rise(tnf, p.tnf_half))
+            * rise(igf1, p.igf1_half)
+            * rise(crowd, p.contact_half)
+        ),
+        (
+            ((1.0, 0.0, HUGE), 0.0),
+            ((1.0, 30.0, 0.0), 0.0),
+            ((0.0, 10.0, HUGE), 0.01),
+            ((1.0, 10.0, 2.0), 0.015),
+            ((1.0, 30.0, 6.0), 0.03375),
+            ((HUGE, HUGE, 2.0), 0.05),
+            ((HUGE, HUGE, HUGE), 0.1),
+        ),
     ),
     Law(
         satellite.fusion,
@@ -295,21 +455,24 @@ LAWS = (
     Law(
         fibroblast.fibroblast_division,
         (FIBROBLAST,),
-        (2.0, 2.0, 1.0),
-        "++-",
-        lambda satellites, tgf, crowd, p: (
+        (2.0, 2.0, 0.5, 1.0),
+        "+++-",
+        lambda satellites, tgf, hgf, crowd, p: (
             p.division_rate
-            * (1.0 - 1.0 / (1.0 + satellites / p.satellite_half + steep(tgf, p.tgf_half)))
+            * (1.0 - 1.0 / (1.0 + satellites / p.satellite_half + steep(tgf, p.tgf_half) + (hgf / p.hgf_half) ** 2))
             * max(0.0, 1 - crowd / p.crowding)
         ),
         (
-            ((0.0, 0.0, 0.0), 0.0),
-            ((2.0, 0.0, 0.0), 0.02),
-            ((0.0, HUGE, 0.0), 0.02),
-            ((2.0, 2.0, 1.0), 0.018),
-            ((HUGE, 0.0, 0.0), 0.04),
-            ((2.0, 2.0, 4.0), 0.0),
-            ((2.0, 2.0, 9.0), 0.0),
+            ((0.0, 0.0, 0.0, 0.0), 0.0),
+            ((2.0, 0.0, 0.0, 0.0), 0.02),
+            ((0.0, HUGE, 0.0, 0.0), 0.02),
+            ((0.0, 0.0, 0.5, 0.0), 0.02),
+            ((0.0, 0.0, 1.0, 0.0), 0.032),
+            ((2.0, 2.0, 0.0, 1.0), 0.018),
+            ((2.0, 0.0, 1.0, 2.0), 1 / 60),
+            ((HUGE, 0.0, 0.0, 0.0), 0.04),
+            ((2.0, 2.0, 0.5, 4.0), 0.0),
+            ((2.0, 2.0, 0.5, 9.0), 0.0),
         ),
     ),
     Law(
@@ -335,6 +498,30 @@ LAWS = (
         "++",
         lambda tgf, fibroblasts, p: p.scar_rate * rise(tgf, p.scar_tgf_half) * rise(fibroblasts, p.scar_fibroblast_half),
         (((0.0, 2.0), 0.0), ((3.0, 0.0), 0.0), ((1.0, HUGE), 0.001), ((3.0, 2.0), 0.00075), ((HUGE, HUGE), 0.002)),
+    ),
+    Law(
+        fibroblast.fat_hazard,
+        (COLLAGEN,),
+        (0.5, 2.0),
+        "-+",
+        lambda il4, fibroblasts, p: p.fat_rate * rise(fibroblasts, p.scar_fibroblast_half) / (1 + il4 / p.fat_il4_half),
+        (((0.0, 0.0), 0.0), ((0.0, 2.0), 0.002), ((0.0, HUGE), 0.004), ((0.5, 2.0), 0.001), ((1.5, 6.0), 0.00075), ((HUGE, 2.0), 0.0)),
+    ),
+    Law(
+        vessel.sprouting,
+        (VESSEL,),
+        (2.0,),
+        "+",
+        lambda vegf, p: p.sprouting_rate * steep(vegf, p.sprouting_half),
+        (((0.0,), 0.0), ((2.0,), 0.01), ((4.0,), 0.016), ((HUGE,), 0.02)),
+    ),
+    Law(
+        vessel.pruning,
+        (VESSEL,),
+        (2.0,),
+        "-",
+        lambda vegf, p: p.pruning_rate / (1 + vegf / p.sprouting_half),
+        (((0.0,), 0.01), ((2.0,), 0.005), ((6.0,), 0.0025), ((HUGE,), 0.0)),
     ),
     Law(
         vessel.reopening,
@@ -397,7 +584,10 @@ def scrambled(value: Any, random: np.random.Generator) -> Any:
 def scattered(law: Law, random: np.random.Generator) -> tuple[list[float], list[Any]]:
     """Arguments up to three times the typical ones and records whose numbers all differ, shares below 1."""
     arguments = [value * random.uniform(0.01, 3.0) for value in law.typical]
-    records = [record._make(scrambled(value, random) for value in record) for record in law.records]
+    records = [
+        scrambled(record, random) if isinstance(record, float) else record._make(scrambled(value, random) for value in record)
+        for record in law.records
+    ]
     return arguments, records
 
 
@@ -449,25 +639,35 @@ def test_without_ccr2_only_the_share_that_needs_none_enters() -> None:
 
 
 def test_full_tolerance_recognises_nothing() -> None:
-    assert t_cell.recognition(HUGE, CD4._replace(tolerance=1.0)) == 0.0
+    assert t_cell.recognition(1.0, 0.0, CD4._replace(tolerance=1.0)) == 0.0
+
+
+def test_full_tolerance_lets_no_memory_cell_come_back() -> None:
+    assert recruitment.cd4_entry(0.0, 1.0, CD4._replace(tolerance=1.0)) == 0.0
+
+
+def test_a_deposit_that_neither_grows_nor_sheds_stays() -> None:
+    assert antibody.coated(0.3, 0.0, COMPLEMENT._replace(loss_rate=0.0), 5.0) == 0.3
 
 
 def test_the_leaking_share_weighs_each_fibre_by_its_territory() -> None:
     fibres = make_tissue(Parameters(), 1, 200.0, 200.0).fibres
     fibres.alarm[:], fibres.territory[:] = 0.0, 0
     fibres.alarm[:2], fibres.territory[:2] = (1.0, 0.5), (100, 300)
-    assert blood.leaking_share(fibres, 5.0) == pytest.approx((100 + 150) / 400 / 5)
+    dt = 0.5  # the alarm has faded by a factor exp(-dt/5) at the end of a step whose mean is wanted
+    mean_over_end = (math.exp(dt / 5.0) - 1.0) * 5.0 / dt
+    assert blood.leaking_share(fibres, 5.0, dt) == pytest.approx((100 + 150) / 400 / 5.0 * mean_over_end)
 
 
-def test_a_fibre_that_dies_sets_all_its_enzyme_free_in_the_end() -> None:
+@pytest.mark.parametrize("dt", [0.1, 2.0])
+def test_a_fibre_that_dies_sets_all_its_enzyme_free_whatever_the_step(dt: float) -> None:
     fibres = make_tissue(Parameters(), 1, 200.0, 200.0).fibres
     fibres.alarm[0] = 1.0
-    dt, alarm_time = 0.001, 5.0
-    released = 0.0
-    for _ in range(3000):
-        released += blood.leaking_share(fibres, alarm_time) * dt * 20
-        fibres.alarm[0] *= math.exp(-dt * 20 / alarm_time)
-    assert released == pytest.approx(fibres.territory[0] / fibres.territory.sum(), rel=0.01)
+    alarm_time, released = 5.0, 0.0
+    for _ in range(round(200.0 / dt)):
+        fibres.alarm[0] *= math.exp(-dt / alarm_time)
+        released += blood.leaking_share(fibres, alarm_time, dt) * dt
+    assert released == pytest.approx(fibres.territory[0] / fibres.territory.sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize(("lot", "turned"), [(0.0, True), (0.349, True), (0.351, False), (0.999, False)])

@@ -19,7 +19,9 @@ from imam_sim.model import newborn, space, state, step
 from imam_sim.model.fields import QUANTUM
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import put
+from imam_sim.model.rng import Draw
 from imam_sim.model.rules import (
+    antibody,
     blood,
     fibre,
     fibroblast,
@@ -27,12 +29,28 @@ from imam_sim.model.rules import (
     macrophage,
     motion,
     neutrophil,
+    particle,
     recruitment,
     satellite,
     t_cell,
     vessel,
 )
-from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Cells, Counter, FibreState, Ground, Kind, Now, Signal, Tissue, in_use
+from imam_sim.model.state import (
+    NOBODY,
+    SIGNAL_VOXEL,
+    VOXEL,
+    Cells,
+    Compartment,
+    Counter,
+    FibreState,
+    Ground,
+    Kind,
+    Now,
+    Signal,
+    Tissue,
+    VesselKind,
+    in_use,
+)
 
 CASES = (("mouse", 1), ("mouse", 2), ("human", 3))
 NOW = Now(11, 7, 0.5)
@@ -54,7 +72,7 @@ class Pair:
         self.tissue = state.copy(self.before)
         self.world = naive.World(self.before)
         self.params: Parameters = lively_params(preset)
-        self.newborns = newborn.no_newborns(4 * self.tissue.vessels.x.size + 2 * self.cells.id.size)
+        self.newborns = newborn.no_newborns(6 * self.tissue.vessels.x.size + 2 * self.cells.id.size)
         self.births: list[naive.Birth] = []
         self.random = np.random.default_rng(seed)
 
@@ -168,6 +186,16 @@ def test_voxels_of_one_ground_are_touched_and_given_their_part_alike(pair: Pair,
     assert touched == [naive.touching(pair.world, cell.x, cell.y, ground) for cell in cells]
 
 
+def test_something_is_handed_to_the_fibres_around_alike(pair: Pair) -> None:
+    voxels, sums = pair.tissue.voxels, np.zeros(pair.tissue.fibres.x.size, np.int64)
+    expected = sums.tolist()
+    for i, cell in enumerate(pair.world.cells[::3]):
+        space.hand_to_fibres(sums, 1000.5 * i, voxels.ground, voxels.fibre, cell.x, cell.y)
+        naive.hand_to_fibres(pair.world, expected, 1000.5 * i, cell.x, cell.y)
+    assert np.count_nonzero(sums) >= 5
+    assert sums.tolist() == expected
+
+
 def test_a_crowd_is_spread_as_by_asking_each(pair: Pair) -> None:
     kinds = Kind.FIBROBLAST, Kind.MACROPHAGE, Kind.MONOCYTE
     reached = pair.empty(np.int32)
@@ -210,7 +238,7 @@ def test_the_arrays_grow_as_often_as_many_newborns_need(pair: Pair) -> None:
     world = naive.World(tissue)
     for k in range(60):
         newborn.bear(pair.newborns, 40, k, 5, 1.0, 2.0, 0.0, 0.0, 0.0, NOBODY)
-        naive.bear(pair.births, 40, k, naive.Capillary(1.0, 2.0, True), 5)
+        naive.bear(pair.births, 40, k, naive.Vessel(1.0, 2.0, True), 5)
     settled = newborn.settle(tissue, pair.newborns, NOW)
     naive.settle(world, pair.births, NOW)
     assert settled.cells.id.size == 80
@@ -221,6 +249,55 @@ def test_the_blood_follows_the_muscle_alike(pair: Pair) -> None:
     blood.circulate(pair.tissue.blood, pair.tissue.fibres, 0.7, 5.0, pair.params.blood, NOW)
     naive.circulate(pair.world, 0.7, 5.0, pair.params.blood, NOW)
     assert pair.changed("blood") == 3
+    pair.assert_equal()
+
+
+@pytest.mark.parametrize("density", [0.0, 1e6])
+def test_memory_rises_and_fades_alike(pair: Pair, density: float) -> None:
+    t_cell.remember(pair.tissue.blood, density, pair.params.cd4, NOW)
+    naive.remember(pair.world, density, pair.params.cd4, NOW)
+    assert (pair.tissue.blood > pair.before.blood).any() == (density > 0.0)
+    pair.assert_equal()
+
+
+def test_antibody_and_complement_in_blood_follow_alike(pair: Pair) -> None:
+    antibody.circulate_antibody(pair.tissue.blood, 3e4, pair.params.antibody, pair.params.complement, NOW)
+    naive.circulate_antibody(pair.world, 3e4, pair.params.antibody, pair.params.complement, NOW)
+    assert np.flatnonzero(pair.tissue.blood != pair.before.blood).tolist() == [Compartment.AUTOANTIBODY, Compartment.COMPLEMENT]
+    pair.assert_equal()
+
+
+@pytest.mark.parametrize("loss_rate", [0.2, 0.0])
+def test_fibres_and_vessels_are_coated_with_complement_alike(pair: Pair, loss_rate: float) -> None:
+    p, tissue = put(pair.params, {"complement.loss_rate": loss_rate}), pair.tissue
+    debris, _ = naive.survey(pair.world)
+    antibody.coat_fibres(tissue.fibres, np.array(debris), tissue.blood, p.antibody, p.complement, NOW)
+    antibody.coat_vessels(tissue.vessels, pair.level, tissue.blood, p.antibody, p.complement, NOW)
+    naive.coat_fibres(pair.world, debris, p.antibody, p.complement, NOW)
+    naive.coat_vessels(pair.world, p.antibody, p.complement, NOW)
+    assert min(pair.changed("fibres.complement"), pair.changed("vessels.complement")) >= 10
+    pair.assert_equal()
+
+
+def test_vessels_are_closed_by_complement_alike(pair: Pair) -> None:
+    vessel.close_by_complement(pair.tissue.vessels, pair.params.vessel, NOW)
+    naive.close_by_complement(pair.world, pair.params.vessel, NOW)
+    covered = pair.before.vessels.perfused & (pair.before.vessels.complement > 0.0)
+    assert 2 <= pair.changed("vessels.perfused") < np.count_nonzero(covered)
+    pair.assert_equal()
+
+
+def test_particles_dissolve_alike(pair: Pair) -> None:
+    particle.dissolve(pair.tissue.voxels.particles, pair.params.particle, NOW)
+    naive.dissolve(pair.world, pair.params.particle, NOW)
+    assert pair.changed("voxels.particles") >= 20
+    pair.assert_equal()
+
+
+def test_particles_secrete_alike(pair: Pair) -> None:
+    particle.secrete_as_particle(pair.tissue.fields.secreted, pair.tissue.voxels.particles, pair.params.particle)
+    naive.secrete_as_particle(pair.world, pair.params.particle)
+    assert min(np.count_nonzero(pair.tissue.fields.secreted[s]) for s in (Signal.DAMP, Signal.CCL2)) >= 20
     pair.assert_equal()
 
 
@@ -255,9 +332,23 @@ def test_debris_and_room_are_surveyed_alike(pair: Pair) -> None:
     assert (debris.tolist(), room.tolist()) == naive.survey(pair.world)
 
 
+def supply(pair: Pair) -> np.ndarray:
+    """Open vessels at each vessel."""
+    open_here = np.full(pair.tissue.vessels.x.size, 9, np.int32)
+    vessel.supply(open_here, pair.tissue.vessels)
+    return open_here
+
+
+def test_open_vessels_are_counted_with_their_sprouts_alike(pair: Pair) -> None:
+    assert set(supply(pair).tolist()) == {0, 1, 2, 3}
+    assert supply(pair).tolist() == naive.supply(pair.world)
+
+
 def test_perfusion_is_counted_alike(pair: Pair) -> None:
-    got = [fibre.perfusion(f, pair.tissue.fibres, pair.tissue.vessels) for f in range(pair.tissue.fibres.x.size)]
+    open_here = supply(pair)
+    got = [fibre.perfusion(f, pair.tissue.fibres, open_here) for f in range(pair.tissue.fibres.x.size)]
     assert len(set(got)) >= 3
+    assert max(got) > 1.0
     assert got == [naive.perfusion(pair.world, f) for f in pair.world.fibres]
 
 
@@ -267,12 +358,24 @@ def test_fibres_grow_alike(pair: Pair) -> None:
     fused = pair.random.integers(0, 8, fibres.x.size)
     igf1 = pair.random.exponential(10.0, fibres.x.size)
     arrays = fused.astype(np.int32), np.array(debris), np.array(room), igf1
-    fibre.grow(fibres, pair.tissue.voxels, pair.tissue.vessels, *arrays, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
+    fibre.grow(fibres, pair.tissue.voxels, supply(pair), *arrays, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
     lists = fused.tolist(), debris, room, igf1.tolist()
     naive.grow(pair.world, *lists, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
     filled = pair.tissue.voxels.ground[pair.before.voxels.ground == Ground.CLEARED]
     assert np.count_nonzero(filled == Ground.REGENERATING) >= 10
+    refilled = pair.tissue.voxels.ground[pair.before.voxels.ground == Ground.VACATED]
+    assert np.count_nonzero(refilled == Ground.FIBRE) >= 10
     assert pair.changed("fibres.volume") >= 3
+    pair.assert_equal()
+
+
+@pytest.mark.parametrize(("wasting_rate", "hypoxic_rate"), [(0.0, 6.0), (0.3, 0.0), (4.0, 20.0)])
+def test_fibres_thin_alike(pair: Pair, wasting_rate: float, hypoxic_rate: float) -> None:
+    p = pair.params.fibre.growth._replace(wasting_rate=wasting_rate, hypoxic_rate=hypoxic_rate, supply_need=1.0)
+    fibre.thin(pair.tissue.fibres, pair.tissue.voxels, supply(pair), VOXEL_VOLUME, p, NOW)
+    naive.thin(pair.world, VOXEL_VOLUME, p, NOW)
+    assert np.count_nonzero((pair.tissue.voxels.ground == Ground.VACATED) & (pair.before.voxels.ground != Ground.VACATED)) >= 10
+    assert (pair.changed("fibres.volume") < np.count_nonzero(pair.before.fibres.living)) == (wasting_rate == 0.0)
     pair.assert_equal()
 
 
@@ -340,9 +443,10 @@ def test_scar_closes_and_opens_alike(pair: Pair) -> None:
     fibroblast.scar(pair.tissue.voxels, pair.level, crowd(pair, SIGNAL_VOXEL, *kinds), pair.params.collagen, NOW)
     naive.scar(pair.world, naive.crowd_of(pair.world, SIGNAL_VOXEL, *kinds), pair.params.collagen, NOW)
     was, now_is = pair.before.voxels.ground, pair.tissue.voxels.ground
-    closed = np.count_nonzero((was == Ground.CLEARED) & (now_is == Ground.SCAR))
-    opened = np.count_nonzero((was == Ground.SCAR) & (now_is == Ground.CLEARED))
-    assert min(closed, opened) >= 8
+    for closed_with, least in ((Ground.SCAR, 8), (Ground.FAT, 5)):
+        closed = np.count_nonzero((was == Ground.CLEARED) & (now_is == closed_with))
+        opened = np.count_nonzero((was == closed_with) & (now_is == Ground.CLEARED))
+        assert min(closed, opened) >= least
     pair.assert_equal()
 
 
@@ -390,8 +494,8 @@ def test_debris_and_corpses_are_eaten_alike(pair: Pair) -> None:
 
 def test_corpses_are_eaten_or_fall_apart_alike(pair: Pair) -> None:
     macrophages = np.flatnonzero(pair.cells.kind == Kind.MACROPHAGE)
-    corpses = np.flatnonzero(pair.cells.kind == Kind.APOPTOTIC_NEUTROPHIL)[:15]
-    pair.cells.x[corpses], pair.cells.y[corpses] = pair.cells.x[macrophages[:15]], pair.cells.y[macrophages[:15]]
+    corpses = np.flatnonzero(pair.cells.kind == Kind.APOPTOTIC_NEUTROPHIL)[:30]
+    pair.cells.x[corpses], pair.cells.y[corpses] = pair.cells.x[macrophages[:30]], pair.cells.y[macrophages[:30]]
     world, eaten = naive.World(pair.tissue), pair.empty(np.int32)
     neutrophil.remove_corpses(pair.cells, eaten, crowd(pair, VOXEL, Kind.MACROPHAGE), 1.0, pair.params.neutrophil, NOW)
     expected = naive.remove_corpses(world, naive.crowd_of(world, VOXEL, Kind.MACROPHAGE), 1.0, pair.params.neutrophil, NOW)
@@ -406,6 +510,15 @@ def test_macrophages_attack_alike(pair: Pair) -> None:
     macrophage.attack(attacks, pair.cells, pair.level, voxels.ground, voxels.fibre, pair.params.fibre.injury)
     assert np.count_nonzero(attacks) >= 3
     assert attacks.tolist() == naive.attack(pair.world, pair.params.fibre.injury)
+
+
+def test_cd8_cells_attack_alike(pair: Pair) -> None:
+    voxels, attacks = pair.tissue.voxels, np.zeros(pair.tissue.fibres.x.size, np.int64)
+    expected = attacks.tolist()
+    t_cell.attack_as_cd8(attacks, pair.cells, voxels.ground, voxels.fibre, pair.params.cd8)
+    naive.attack_as_cd8(pair.world, expected, pair.params.cd8)
+    assert np.count_nonzero(attacks) >= 3
+    assert attacks.tolist() == expected
 
 
 def test_macrophages_divide_alike(pair: Pair) -> None:
@@ -480,12 +593,20 @@ def test_blood_cells_enter_alike(pair: Pair) -> None:
     p, vessels, level = pair.params, pair.tissue.vessels, pair.level
     recruitment.admit_neutrophils(pair.newborns, vessels, level, p.neutrophil, NOW)
     recruitment.admit_monocytes(pair.newborns, vessels, level, 1.7, p.monocyte.entry, NOW)
-    recruitment.admit_cd4(pair.newborns, vessels, 0.6, p.cd4, NOW)
+    recruitment.admit_cd4(pair.newborns, vessels, 0.6, 0.3, p.cd4, NOW)
+    recruitment.admit_regulatory(pair.newborns, vessels, 0.4, p.regulatory_t, NOW)
+    recruitment.admit_cd8(pair.newborns, vessels, level, 0.6, p.cd8, NOW)
+    recruitment.admit_b_cells(pair.newborns, vessels, 0.6, p.antibody, NOW)
     naive.admit_neutrophils(pair.world, pair.births, p.neutrophil, NOW)
     naive.admit_monocytes(pair.world, pair.births, 1.7, p.monocyte.entry, NOW)
-    naive.admit_cd4(pair.world, pair.births, 0.6, p.cd4, NOW)
-    entered = np.bincount([birth.cell.kind for birth in pair.births], minlength=6)[[Kind.NEUTROPHIL, Kind.MONOCYTE, Kind.CD4]]
+    naive.admit_cd4(pair.world, pair.births, 0.6, 0.3, p.cd4, NOW)
+    naive.admit_regulatory(pair.world, pair.births, 0.4, p.regulatory_t, NOW)
+    naive.admit_cd8(pair.world, pair.births, 0.6, p.cd8, NOW)
+    naive.admit_b_cells(pair.world, pair.births, 0.6, p.antibody, NOW)
+    kinds = [Kind.NEUTROPHIL, Kind.MONOCYTE, Kind.CD4, Kind.REGULATORY_T, Kind.CD8, Kind.B_CELL]
+    entered = np.bincount([birth.cell.kind for birth in pair.births], minlength=max(Kind) + 1)[kinds]
     assert 2 <= entered.min() <= entered.max() < vessels.perfused.sum()
+    assert entered[-1] < np.count_nonzero(vessels.perfused & (vessels.kind == VesselKind.VENULE))
     pair.assert_equal()
 
 
@@ -520,8 +641,9 @@ def test_satellite_cells_wake_and_sleep_alike(pair: Pair) -> None:
 
 
 def test_satellite_cells_differentiate_alike(pair: Pair) -> None:
-    satellite.differentiate(pair.cells, pair.level, pair.params.satellite, NOW)
-    naive.differentiate(pair.world, pair.params.satellite, NOW)
+    kinds = (Kind.QUIESCENT_SATELLITE, Kind.ACTIVATED_SATELLITE, Kind.MYOCYTE)
+    satellite.differentiate(pair.cells, pair.level, crowd(pair, SIGNAL_VOXEL, *kinds), pair.params.satellite, NOW)
+    naive.differentiate(pair.world, naive.crowd_of(pair.world, SIGNAL_VOXEL, *kinds), pair.params.satellite, NOW)
     assert min(pair.turned(Kind.ACTIVATED_SATELLITE, Kind.NONE), pair.turned(Kind.ACTIVATED_SATELLITE, Kind.MYOCYTE)) >= 2
     pair.assert_equal()
 
@@ -558,6 +680,19 @@ def test_cd4_cells_turn_over_alike(pair: Pair) -> None:
     pair.assert_equal()
 
 
+def test_other_lymphocytes_die_alike(pair: Pair) -> None:
+    p = pair.params
+    t_cell.age_t_cells(pair.cells, int(Kind.REGULATORY_T), p.regulatory_t.lifetime, int(Draw.REGULATORY_DEATH), NOW)
+    t_cell.age_t_cells(pair.cells, int(Kind.CD8), p.cd8.lifetime, int(Draw.CD8_DEATH), NOW)
+    antibody.age_b_cells(pair.cells, p.antibody, NOW)
+    naive.age_t_cells(pair.world, Kind.REGULATORY_T, p.regulatory_t.lifetime, Draw.REGULATORY_DEATH, NOW)
+    naive.age_t_cells(pair.world, Kind.CD8, p.cd8.lifetime, Draw.CD8_DEATH, NOW)
+    naive.age_b_cells(pair.world, p.antibody, NOW)
+    for kind in (Kind.REGULATORY_T, Kind.CD8, Kind.B_CELL):
+        assert min(pair.turned(kind, Kind.NONE), pair.turned(kind, kind)) >= 3
+    pair.assert_equal()
+
+
 def test_capillaries_close_alike(pair: Pair) -> None:
     died = pair.random.random(pair.tissue.fibres.x.size) < 0.5
     vessel.close_vessels(pair.tissue.vessels, pair.tissue.fibres, died, 0.5, 0, NOW)
@@ -570,6 +705,17 @@ def test_capillaries_reopen_alike(pair: Pair) -> None:
     vessel.reopen(pair.tissue.vessels, pair.level, pair.params.vessel, NOW)
     naive.reopen(pair.world, pair.params.vessel, NOW)
     assert 2 <= pair.changed("vessels.perfused") < np.count_nonzero(~pair.before.vessels.perfused)
+    pair.assert_equal()
+
+
+def test_capillaries_sprout_and_sprouts_go_alike(pair: Pair) -> None:
+    vessel.sprout(pair.tissue.vessels, pair.level, pair.params.vessel, NOW)
+    naive.sprout(pair.world, pair.params.vessel, NOW)
+    was, now_is = pair.before.vessels.perfused, pair.tissue.vessels.perfused
+    site = pair.before.vessels.kind == VesselKind.SPROUT
+    fed = site & was[pair.before.vessels.parent]
+    happened = [fed & ~was & now_is, fed & ~was & ~now_is, fed & was & now_is, fed & was & ~now_is, site & ~fed & was]
+    assert min(np.count_nonzero(flags) for flags in happened) >= 2
     pair.assert_equal()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from imam_sim.model import observe
 from imam_sim.model.fields import empty_fields
-from imam_sim.model.observe import NAMES, OUTCOMES, exact_sum, measure
+from imam_sim.model.initial import make_bare_tissue
+from imam_sim.model.observe import NAMES, OUTCOMES, clustering, exact_sum, measure
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import put
 from imam_sim.model.state import (
@@ -20,6 +23,7 @@ from imam_sim.model.state import (
     Region,
     Signal,
     Tissue,
+    VesselKind,
     Vessels,
     Voxels,
 )
@@ -30,6 +34,9 @@ NUMBER_OF = {  # cells in the section of 0.02 mm2
     Kind.MONOCYTE: 3,
     Kind.MACROPHAGE: 4,
     Kind.CD4: 5,
+    Kind.REGULATORY_T: 12,
+    Kind.CD8: 13,
+    Kind.B_CELL: 14,
     Kind.QUIESCENT_SATELLITE: 6,
     Kind.ACTIVATED_SATELLITE: 7,
     Kind.MYOCYTE: 8,
@@ -37,25 +44,28 @@ NUMBER_OF = {  # cells in the section of 0.02 mm2
     Kind.MYOFIBROBLAST: 10,
     Kind.TRACER: 11,
 }
+MACROPHAGES = ((3, 24), (16, 36), (5, 21), (6, 21))  # row and column: perimysium, fascia, two in a fascicle
 INTACT, REGENERATED, DEAD, GROWING = range(4)
 PARAMS = put(Parameters(), {"fibre.growth.immature_force": 0.25})
 
 
 def made_cells() -> Cells:
-    """The cells of NUMBER_OF at the front of 100 places, the rest of which would count as neutrophils if they were in use."""
+    """The cells of NUMBER_OF at the front of 150 places, the rest of which would count as neutrophils if they were in use."""
     kinds = np.repeat(list(NUMBER_OF), list(NUMBER_OF.values()))
-    n, capacity = kinds.size, 100
+    n, capacity = kinds.size, 150
     kind = np.full(capacity, Kind.NEUTROPHIL, np.int8)
     kind[:n] = kinds
     inflammatory, repair = np.full(capacity, 9.0), np.full(capacity, 9.0)
     inflammatory[:n][kinds == Kind.MACROPHAGE] = 0.8, 0.5, 0.1, 0.2
     repair[:n][kinds == Kind.MACROPHAGE] = 0.1, 0.5, 0.3, 0.9
-    flat = np.zeros(capacity)
+    x, y, flat = np.zeros(capacity), np.zeros(capacity), np.zeros(capacity)
+    for column, places in ((x, 1), (y, 0)):
+        column[:n][kinds == Kind.MACROPHAGE] = [(place[places] + 0.5) * 5.0 for place in MACROPHAGES]
     return Cells(
         np.arange(capacity),
         kind,
-        flat,
-        flat,
+        x,
+        y,
         flat,
         flat,
         inflammatory,
@@ -78,13 +88,14 @@ def made_voxels() -> Voxels:
     ground[10:14, :10] = Ground.NECROTIC
     debris[10:12, :10], debris[12:14, :10] = 1.0, 0.25
     ground[14:17, :10] = Ground.CLEARED
-    ground[17:, :10] = Ground.SCAR
-    collagen[17:, :10] = 3.0
+    ground[17:19, :10], ground[19:, :10] = Ground.SCAR, Ground.FAT
+    collagen[17:19, :10] = 3.0
+    ground[0, :10] = Ground.VACATED
     ground[10:18, 10:20] = Ground.REGENERATING
     ground[18:, 10:20] = Ground.CLEARED
-    region[:, 30:35], region[:, 35:] = Region.PERIMYSIUM, Region.FASCIA
+    region[:, 22:35], region[:, 35:] = Region.PERIMYSIUM, Region.FASCIA
     collagen[:, 30:] = 7.0  # belongs to no outcome
-    return Voxels(fibre, region, ground, debris, collagen)
+    return Voxels(fibre, region, ground, debris, collagen, np.zeros(fibre.shape))
 
 
 def made_fibres(voxels: Voxels) -> Fibres:
@@ -96,10 +107,11 @@ def made_fibres(voxels: Voxels) -> Fibres:
         y=np.array([25.0, 25.0, 75.0, 75.0]),
         territory=np.full(4, 100),
         state=np.array([FibreState.INTACT, FibreState.INTACT, FibreState.NECROTIC, FibreState.REGENERATING], np.int8),
-        living=np.array([100, 100, 0, 80]),
+        living=np.array([90, 100, 0, 80]),
         volume=np.array([5e4, 5e4, 0.0, 4e4]),
         alarm=np.zeros(4),
         central_nuclei=np.array([False, True, False, True]),
+        complement=np.array([0.1, 0.2, 0.8, 0.4]),
         first_voxel=np.arange(5) * 100,
         voxels=order,
         first_vessel=np.zeros(5, np.int64),
@@ -112,9 +124,29 @@ def made_tissue() -> Tissue:
     fields = empty_fields((10, 20))
     for signal in Signal:
         fields.level[signal, :, :5] = 4.0 * (signal + 1)  # a quarter of the section
-    vessels = Vessels(np.zeros(8), np.zeros(8), np.array([True, True, True, False, True, True, False, True]))
     counters = np.array([sum(NUMBER_OF.values()), 1000, 5, 3, 77])
-    return Tissue(made_cells(), made_fibres(voxels), vessels, voxels, fields, np.array([1.5, 900.0]), counters)
+    blood = np.array([1.5, 900.0, 0.0, 0.3, 0.4, 0.7])
+    return Tissue(made_cells(), made_fibres(voxels), made_vessels(), voxels, fields, blood, counters)
+
+
+def made_vessels() -> Vessels:
+    """Eight capillaries of which six are open, two venules of which one is, four sites of which three have sprouted."""
+    kind = np.repeat(np.array([VesselKind.CAPILLARY, VesselKind.VENULE, VesselKind.SPROUT], np.int8), (8, 2, 4))
+    perfused, complement = np.ones(14, np.bool_), np.zeros(14)
+    perfused[[3, 6, 9, 12]] = False
+    complement[:4], complement[8:10] = 0.5, 0.9
+    parent = np.concatenate([np.full(10, NOBODY), [0, 0, 1, 1]]).astype(np.int32)
+    return Vessels(np.zeros(14), np.zeros(14), perfused, kind, parent, complement)
+
+
+def share_of_pairs(places: np.ndarray) -> float:
+    """The share of ordered pairs of places (n, 2) that lie within 20 voxels, every pair asked."""
+    near = sum((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 <= 400 for a, b in product(places.tolist(), places.tolist())) - len(places)
+    return near / (len(places) * (len(places) - 1))
+
+
+def clustering_by_asking(places: np.ndarray, walkable: np.ndarray) -> float:
+    return float(np.sqrt(share_of_pairs(places) / share_of_pairs(np.argwhere(walkable))))
 
 
 EXPECTED = {
@@ -123,6 +155,13 @@ EXPECTED = {
     "monocytes": 150.0,
     "macrophages": 200.0,
     "cd4": 250.0,
+    "regulatory_t": 600.0,
+    "cd8": 650.0,
+    "b_cells": 700.0,
+    "macrophages_fascia": 2 / (20 * 18 * 25e-6),
+    "macrophage_clustering": clustering_by_asking(
+        np.array(MACROPHAGES), ~np.isin(made_voxels().ground, (Ground.FIBRE, Ground.REGENERATING))
+    ),
     "satellites_quiescent": 300.0,
     "satellites_activated": 350.0,
     "myocytes": 400.0,
@@ -138,16 +177,25 @@ EXPECTED = {
     "central_nuclei": 0.5,
     "necrosis": 25 / 400,
     "open_space": (30 + 20) / 400,
-    "scar": 30 / 400,
-    "fibre_area": 280 / 400,
+    "scar": 20 / 400,
+    "fat": 10 / 400,
+    "fibre_area": 270 / 400,
+    "perifascicular_area": ((1.0 + 0.8) / 2) / ((0.9 + 0.0) / 2),
+    "complement_necrotic": 0.8,
+    "complement_living": (90 * 0.1 + 100 * 0.2 + 80 * 0.4) / 270,
+    "complement_capillaries": 4 * 0.5 / 8,
     "regenerated_area": 180 / 400,
-    "collagen": (200 * 1.0 + 30 * 3.0) / 230,
-    "capillaries_per_fibre": 1.5,
+    "collagen": (40 * 1.0 + 20 * 3.0) / 60,
+    "capillaries": 9 / 8,
+    "capillaries_per_fibre": 9 / 4,
     "perfused_share": 0.75,
     **{signal.name.lower(): signal + 1.0 for signal in Signal},
     "blood_monocytes": 1.5,
     "creatine_kinase": 900.0,
-    "strength": (200 + 0.25 * 80) / 400,
+    "memory": 0.3,
+    "autoantibody": 0.4,
+    "complement": 0.7,
+    "strength": (190 + 0.25 * 80) / 400,
 }
 
 
@@ -210,6 +258,68 @@ def test_the_collagen_of_perimysium_and_fascia_is_not_in_the_mean() -> None:
     tissue = made_tissue()
     tissue.voxels.collagen[:, 30:] = 50.0
     assert outcome(tissue, "collagen") == pytest.approx(EXPECTED["collagen"])
+
+
+def strewn(random: np.random.Generator, walkable: np.ndarray, n: int) -> np.ndarray:
+    """How many of `n` cells strewn over the open ground stand in each voxel."""
+    places = random.choice(np.flatnonzero(walkable), n)
+    return np.bincount(places, minlength=walkable.size).reshape(walkable.shape)
+
+
+@pytest.mark.parametrize("shape", [(30, 24), (12, 50), (5, 7)])
+def test_clustering_is_what_asking_every_pair_gives(shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(3)
+    walkable = random.random(shape) < 0.5
+    standing = strewn(random, walkable, 15)
+    places = np.repeat(np.argwhere(standing > 0), standing[standing > 0], axis=0)
+    assert clustering(standing, walkable) == pytest.approx(clustering_by_asking(places, walkable), rel=1e-12)
+
+
+def test_cells_strewn_at_random_are_not_clustered_whatever_the_ground() -> None:
+    random = np.random.default_rng(4)
+    walkable = random.random((80, 100)) < 0.4
+    walkable[20:50, 30:90] = False
+    values = np.array([clustering(strewn(random, walkable, 60), walkable) for _ in range(100)])
+    assert values.mean() == pytest.approx(1.0, abs=4.0 * values.std() / 10.0 + 0.005)
+    assert values.std() < 0.15
+
+
+def test_a_compact_focus_is_clustered() -> None:
+    walkable = np.ones((200, 200), np.bool_)
+    standing = np.zeros(walkable.shape, np.int64)
+    standing[90:100, 90:100] = 1
+    assert clustering(standing, walkable) == pytest.approx(np.sqrt(40000 / (np.pi * 400)), rel=0.06)  # edges make it a little more
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_cells_are_not_clustered(n: int) -> None:
+    standing = np.zeros((10, 10), np.int64)
+    standing[4, 4] = n
+    assert clustering(standing, np.ones((10, 10), np.bool_)) == 1.0
+
+
+def test_without_perimysium_there_is_no_edge_of_a_fascicle() -> None:
+    tissue = made_tissue()
+    tissue.voxels.region[:] = Region.FASCICLE
+    assert outcome(tissue, "perifascicular_area") == 1.0
+    tissue.voxels.region[:] = Region.PERIMYSIUM
+    assert outcome(tissue, "perifascicular_area") == 1.0
+
+
+def test_fibres_that_thin_at_the_edge_of_the_fascicle_alone_are_seen() -> None:
+    tissue = made_tissue()
+    tissue.fibres.living[:] = 100, 50, 100, 50
+    assert outcome(tissue, "perifascicular_area") == 0.5
+
+
+def test_a_section_of_nothing_has_outcomes() -> None:
+    bare = make_bare_tissue(PARAMS, 100.0, 100.0)
+    values = dict(zip(NAMES, measure(bare, PARAMS).tolist(), strict=True))
+    assert all(np.isfinite(value) for value in values.values())
+    assert {name for name, value in values.items() if value == 1.0 and name not in ("collagen", "blood_monocytes", "complement")} == {
+        "macrophage_clustering",
+        "perifascicular_area",
+    }
 
 
 def test_a_sum_does_not_depend_on_its_order() -> None:

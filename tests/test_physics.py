@@ -18,9 +18,41 @@ from imam_sim.model import fields as signals
 from imam_sim.model import initial, intervene, observe, state, step
 from imam_sim.model.fields import QUANTUM
 from imam_sim.model.newborn import Newborns, no_newborns, settle
-from imam_sim.model.params import PRESETS, Cd4, Geometry, Monocyte, MonocyteEntry, Motility, Neutrophil, Parameters, SatelliteDivision
+from imam_sim.model.params import (
+    PRESETS,
+    Antibody,
+    Cd4,
+    Cd8,
+    Collagen,
+    Complement,
+    Geometry,
+    Monocyte,
+    MonocyteEntry,
+    Motility,
+    Neutrophil,
+    Parameters,
+    Particle,
+    RegulatoryT,
+    SatelliteDivision,
+    Vessel,
+)
 from imam_sim.model.quantity import put
-from imam_sim.model.rules import blood, fibre, fibroblast, injury, macrophage, motion, neutrophil, recruitment, satellite, t_cell
+from imam_sim.model.rng import Draw
+from imam_sim.model.rules import (
+    antibody,
+    blood,
+    fibre,
+    fibroblast,
+    injury,
+    macrophage,
+    motion,
+    neutrophil,
+    particle,
+    recruitment,
+    satellite,
+    t_cell,
+    vessel,
+)
 from imam_sim.model.state import (
     NOBODY,
     SIGNAL_VOXEL,
@@ -29,10 +61,12 @@ from imam_sim.model.state import (
     Compartment,
     Counter,
     Fibres,
+    Ground,
     Kind,
     Now,
     Signal,
     Tissue,
+    VesselKind,
     Vessels,
     in_use,
 )
@@ -190,7 +224,26 @@ def cd4_leave(cells: Cells, rate: float, now: Now) -> None:
     t_cell.turn_over_cd4(no_newborns(0), cells, 0.0, 1.0, Cd4(lifetime=1.0 / rate), now)
 
 
-AGING = [(neutrophils_age, Kind.NEUTROPHIL), (monocytes_mature, Kind.MONOCYTE), (cd4_leave, Kind.CD4)]
+def regulatory_leave(cells: Cells, rate: float, now: Now) -> None:
+    t_cell.age_t_cells(cells, int(Kind.REGULATORY_T), 1.0 / rate, int(Draw.REGULATORY_DEATH), now)
+
+
+def cd8_leave(cells: Cells, rate: float, now: Now) -> None:
+    t_cell.age_t_cells(cells, int(Kind.CD8), 1.0 / rate, int(Draw.CD8_DEATH), now)
+
+
+def b_cells_leave(cells: Cells, rate: float, now: Now) -> None:
+    antibody.age_b_cells(cells, Antibody(b_cell_lifetime=1.0 / rate), now)
+
+
+AGING = [
+    (neutrophils_age, Kind.NEUTROPHIL),
+    (monocytes_mature, Kind.MONOCYTE),
+    (cd4_leave, Kind.CD4),
+    (regulatory_leave, Kind.REGULATORY_T),
+    (cd8_leave, Kind.CD8),
+    (b_cells_leave, Kind.B_CELL),
+]
 
 
 def lifetimes(age: Callable[[Cells, float, Now], None], kind: Kind, rate: float, n: int, seed: int) -> np.ndarray:
@@ -263,9 +316,16 @@ def test_corpses_are_eaten_at_a_hazard_for_each_macrophage_in_reach(seed: int) -
 N_VESSELS = 4000
 
 
-def capillaries() -> Vessels:
-    """Many capillaries in a row of which every second carries blood."""
-    return Vessels(x=np.linspace(5.0, 95.0, N_VESSELS), y=np.full(N_VESSELS, 50.0), perfused=np.arange(N_VESSELS) % 2 == 0)
+def capillaries(kind: VesselKind = VesselKind.CAPILLARY) -> Vessels:
+    """Many capillaries in a row of which every second carries blood; or venules."""
+    return Vessels(
+        x=np.linspace(5.0, 95.0, N_VESSELS),
+        y=np.full(N_VESSELS, 50.0),
+        perfused=np.arange(N_VESSELS) % 2 == 0,
+        kind=np.full(N_VESSELS, kind, np.int8),
+        parent=np.full(N_VESSELS, NOBODY, np.int32),
+        complement=np.zeros(N_VESSELS),
+    )
 
 
 def uniform_level(value: float) -> np.ndarray:
@@ -282,15 +342,40 @@ def monocytes_enter(newborns: Newborns, now: Now) -> None:
 
 
 def cd4_enter(newborns: Newborns, now: Now) -> None:
-    recruitment.admit_cd4(newborns, capillaries(), 0.5, Cd4(entry_rate=0.3), now)
+    p = Cd4(entry_rate=0.2, memory_gain=1.0, reactivation_rate=0.1, tolerance=0.5)
+    recruitment.admit_cd4(newborns, capillaries(), 0.5, 0.5, p, now)
 
 
-ENTERING = [(neutrophils_enter, Kind.NEUTROPHIL, 0.4), (monocytes_enter, Kind.MONOCYTE, 0.116), (cd4_enter, Kind.CD4, 0.15)]
+def memory_enters(newborns: Newborns, now: Now) -> None:
+    recruitment.admit_cd4(newborns, capillaries(), 0.0, 0.5, Cd4(reactivation_rate=0.4, tolerance=0.25), now)
+
+
+def regulatory_enter(newborns: Newborns, now: Now) -> None:
+    recruitment.admit_regulatory(newborns, capillaries(), 0.5, RegulatoryT(entry_rate=0.3), now)
+
+
+def cd8_enter(newborns: Newborns, now: Now) -> None:
+    recruitment.admit_cd8(newborns, capillaries(), uniform_level(0.5), 0.5, Cd8(entry_rate=0.6, ifn_half=0.5), now)
+
+
+def b_cells_enter(newborns: Newborns, now: Now) -> None:
+    recruitment.admit_b_cells(newborns, capillaries(VesselKind.VENULE), 0.5, Antibody(b_cell_entry_rate=0.3), now)
+
+
+ENTERING = [
+    (neutrophils_enter, Kind.NEUTROPHIL, 0.4),
+    (monocytes_enter, Kind.MONOCYTE, 0.116),
+    (cd4_enter, Kind.CD4, 0.175),
+    (memory_enters, Kind.CD4, 0.15),
+    (regulatory_enter, Kind.REGULATORY_T, 0.15),
+    (cd8_enter, Kind.CD8, 0.15),
+    (b_cells_enter, Kind.B_CELL, 0.15),
+]
 
 
 @pytest.mark.parametrize(("enter", "kind", "rate"), ENTERING)
 @pytest.mark.parametrize("seed", [11])
-def test_cells_enter_at_their_rate_through_each_perfused_capillary(
+def test_cells_enter_at_their_rate_through_each_perfused_vessel(
     enter: Callable[[Newborns, Now], None], kind: Kind, rate: float, seed: int
 ) -> None:
     n_steps, n_perfused, due = 60, N_VESSELS // 2, 1.0 - math.exp(-rate * DT)
@@ -310,9 +395,103 @@ def test_at_the_default_rates_one_cell_a_step_and_capillary_loses_less_than_two_
     highest = max(
         Parameters().neutrophil.entry_rate,
         (1.0 + Parameters().blood.monocyte_mobilisation) * Parameters().monocyte.entry.stimulated_rate,
-        Parameters().cd4.entry_rate,
+        Parameters().cd4.entry_rate * (1.0 + Parameters().cd4.memory_gain) + Parameters().cd4.reactivation_rate,
+        Parameters().regulatory_t.entry_rate,
+        Parameters().cd8.entry_rate,
+        Parameters().antibody.b_cell_entry_rate,
     )
     assert (1.0 - math.exp(-highest * DT)) / (highest * DT) == pytest.approx(1.0, abs=0.02)
+
+
+def test_b_cells_enter_through_venules_only() -> None:
+    newborns = no_newborns(2 * N_VESSELS)
+    for kind in (VesselKind.CAPILLARY, VesselKind.SPROUT):
+        recruitment.admit_b_cells(newborns, capillaries(kind), 1.0, Antibody(b_cell_entry_rate=10.0), Now(1, 0, 10.0))
+    assert newborns.count[0] == 0
+
+
+# -- vessels
+
+
+def sprouting_vessels(vegf: float) -> tuple[Vessels, np.ndarray]:
+    """Open capillaries with one closed site each, N_VESSELS together, and the levels around them."""
+    n = N_VESSELS // 2
+    vessels = capillaries()
+    vessels.kind[n:], vessels.parent[n:] = VesselKind.SPROUT, np.arange(n)
+    vessels.perfused[:] = vessels.kind == VesselKind.CAPILLARY
+    return vessels, uniform_level(vegf)
+
+
+@pytest.mark.parametrize("vegf", [0.5, 1.5, 6.0])
+@pytest.mark.parametrize("seed", [40])
+def test_sprouts_come_to_the_share_of_sprouting_over_sprouting_and_pruning(vegf: float, seed: int) -> None:
+    p = Vessel(sprouting_rate=0.2, sprouting_half=1.5, pruning_rate=0.1)
+    vessels, level = sprouting_vessels(vegf)
+    made, lost = 0.2 * vegf**2 / (vegf**2 + 2.25), 0.1 * 1.5 / (vegf + 1.5)
+    a, b = 1.0 - math.exp(-made * DT), 1.0 - math.exp(-lost * DT)
+    n, n_steps = N_VESSELS // 2, round(12.0 / ((made + lost) * DT))
+    for k in range(1, n_steps + 1):
+        vessel.sprout(vessels, level, p, Now(seed, k, DT))
+        if k in (3, n_steps // 10, n_steps):
+            expected = a / (a + b) * (1.0 - (1.0 - a - b) ** k)
+            assert abs(binomial_z(int(vessels.perfused[n:].sum()), n, expected)) <= Z
+    assert a / (a + b) == pytest.approx(made / (made + lost), rel=0.02)
+    assert vessels.perfused[:n].all()
+
+
+def test_without_their_capillary_sprouts_go_and_none_grow() -> None:
+    vessels, level = sprouting_vessels(1e3)
+    vessels.perfused[:] = np.arange(N_VESSELS) % 3 == 0
+    vessels.perfused[: N_VESSELS // 2] = False
+    vessel.sprout(vessels, level, Vessel(sprouting_rate=1.0), Now(1, 0, 10.0))
+    assert not vessels.perfused.any()
+
+
+@pytest.mark.parametrize("complement", [0.25, 1.0])
+@pytest.mark.parametrize("seed", [41])
+def test_vessels_close_at_a_hazard_in_proportion_to_the_complement_on_them(complement: float, seed: int) -> None:
+    vessels, n = capillaries(), N_VESSELS // 2
+    vessels.complement[:] = complement
+    for k in range(12):
+        vessel.close_by_complement(vessels, Vessel(complement_rate=0.4), Now(seed, k, DT))
+    assert abs(binomial_z(int(vessels.perfused.sum()), n, math.exp(-0.4 * complement * 12 * DT))) <= Z
+
+
+# -- death of fibres, fat
+
+
+@pytest.mark.parametrize("seed", [42])
+def test_fibres_die_at_the_sum_of_their_hazards(seed: int) -> None:
+    p = MOUSE.fibre.injury._replace(wear_rate=0.01, complement_rate=0.04)
+    n_dead = n = 0
+    healthy = initial.make_tissue(MOUSE, 43, 300.0, 300.0)
+    healthy.fibres.complement[:] = 0.5
+    for k in range(20):
+        tissue = state.copy(healthy)
+        died = np.zeros(tissue.fibres.x.size, np.bool_)
+        fibre.injure_fibres(died, tissue.fibres, tissue.voxels, np.full(died.size, round(0.05 / QUANTUM)), p, Now(seed, k, 10.0))
+        n_dead, n = n_dead + int(np.count_nonzero(died)), n + died.size
+    assert n >= 500
+    assert abs(binomial_z(n_dead, n, 1.0 - math.exp(-(0.01 + 0.05 + 0.02) * 10.0))) <= Z
+
+
+@pytest.mark.parametrize(("n_near", "reach"), [(0, 0.0), (2, 0.5), (6, 0.75)])
+@pytest.mark.parametrize("seed", [44])
+def test_open_voxels_turn_to_fat_at_their_rate_where_there_is_no_tgf(n_near: int, reach: float, seed: int) -> None:
+    n = 60
+    voxels = open_voxels((n, n))
+    voxels.ground[:] = Ground.CLEARED
+    level = np.zeros((len(Signal), n // 2, n // 2))
+    level[Signal.IL4] = 0.5
+    crowd = np.zeros((n // 2, n // 2), np.int32)
+    crowd[1::3, 1::3] = n_near  # one place within the reach of each
+    p = Collagen(fat_rate=0.2, fat_il4_half=0.5, scar_fibroblast_half=2.0, scar_rate=0.5, scar_loss_rate=0.0)
+    for k in range(30):
+        fibroblast.scar(voxels, level, crowd, p, Now(seed, k, DT))
+    expected = 1.0 - math.exp(-0.2 * reach / 2.0 * 30 * DT)
+    n_fat = int(np.count_nonzero(voxels.ground == Ground.FAT))
+    assert n_fat == 0 if n_near == 0 else abs(binomial_z(n_fat, n * n, expected)) <= Z
+    assert not np.any(voxels.ground == Ground.SCAR)
 
 
 # -- division
@@ -322,17 +501,32 @@ def open_tissue(cells: Cells) -> Tissue:
     """Connective tissue of 100 x 100 um with these cells and nothing else."""
     none = np.zeros(0)
     start = np.zeros(1, np.int64)
-    no_fibres = Fibres(
-        none, none, start[:0], np.zeros(0, np.int8), start[:0], none, none, none > 0.0, start, start[:0], start, np.zeros(0, np.int32)
-    )
-    shape = (20, 20)
-    voxels = state.Voxels(
-        np.full(shape, NOBODY, np.int32), np.zeros(shape, np.int8), np.zeros(shape, np.int8), np.zeros(shape), np.ones(shape)
-    )
+    kinds, ints = np.zeros(0, np.int8), np.zeros(0, np.int32)
+    no_fibres = Fibres(none, none, start[:0], kinds, start[:0], none, none, none > 0.0, none, start, start[:0], start, ints)
+    voxels = open_voxels((20, 20))
     counters = np.zeros(len(Counter), np.int64)
     counters[Counter.CELLS] = counters[Counter.NEXT_ID] = cells.id.size
-    no_vessels = Vessels(none, none, none > 0.0)
-    return Tissue(cells, no_fibres, no_vessels, voxels, signals.empty_fields((10, 10)), np.array([1.0, 120.0]), counters)
+    no_vessels = Vessels(none, none, none > 0.0, kinds, ints, none)
+    return Tissue(cells, no_fibres, no_vessels, voxels, signals.empty_fields((10, 10)), healthy_blood(), counters)
+
+
+def open_voxels(shape: tuple[int, int]) -> state.Voxels:
+    """Connective tissue and nothing else."""
+    nothing = np.zeros(shape)
+    return state.Voxels(
+        np.full(shape, NOBODY, np.int32),
+        np.zeros(shape, np.int8),
+        np.zeros(shape, np.int8),
+        nothing,
+        np.ones(shape),
+        nothing.copy(),
+    )
+
+
+def healthy_blood(**other: float) -> np.ndarray:
+    """The blood of a healthy mouse, with other values for some compartments."""
+    levels = {"monocytes": 1.0, "creatine_kinase": MOUSE.blood.creatine_kinase_rest, "complement": 1.0, **other}
+    return np.array([levels.get(compartment.name.lower(), 0.0) for compartment in Compartment])
 
 
 def satellites_divide(tissue: Tissue, newborns: Newborns, rate: float, now: Now) -> None:
@@ -439,8 +633,7 @@ def test_alarm_fades_exactly(mouse_tissue: Tissue) -> None:
 
 
 def test_blood_approaches_its_balance_exactly(mouse_tissue: Tissue) -> None:
-    mouse_tissue.fibres.alarm[:3] = 0.5
-    whole, halved = np.array([0.5, 900.0]), np.array([0.5, 900.0])
+    whole, halved = (healthy_blood(monocytes=0.5, interferon=2.0) for _ in range(2))
     blood.circulate(whole, mouse_tissue.fibres, 0.7, 5.0, MOUSE.blood, Now(1, 0, 8.0))
     for k in range(2):
         blood.circulate(halved, mouse_tissue.fibres, 0.7, 5.0, MOUSE.blood, Now(1, k, 4.0))
@@ -448,22 +641,135 @@ def test_blood_approaches_its_balance_exactly(mouse_tissue: Tissue) -> None:
 
 
 def test_creatine_kinase_above_rest_halves_in_36_hours_once_release_has_stopped(mouse_tissue: Tissue) -> None:
-    level = np.array([1.0, MOUSE.blood.creatine_kinase_rest + 1000.0])
+    level = healthy_blood(creatine_kinase=MOUSE.blood.creatine_kinase_rest + 1000.0)
     for k in range(216):
         blood.circulate(level, mouse_tissue.fibres, 0.0, 5.0, MOUSE.blood, Now(1, k, DT))
     assert level[Compartment.CREATINE_KINASE] == pytest.approx(MOUSE.blood.creatine_kinase_rest + 500.0, rel=1e-12)
 
 
 def test_healthy_blood_stays_as_it_is(mouse_tissue: Tissue) -> None:
-    rest = [1.0, MOUSE.blood.creatine_kinase_rest, 0.0]
     blood.circulate(mouse_tissue.blood, mouse_tissue.fibres, 0.0, 5.0, MOUSE.blood, Now(1, 0, 500.0))
-    assert mouse_tissue.blood.tolist() == pytest.approx(rest, rel=1e-12)
+    t_cell.remember(mouse_tissue.blood, 0.0, MOUSE.cd4, Now(1, 0, 500.0))
+    antibody.circulate_antibody(mouse_tissue.blood, 0.0, MOUSE.antibody, MOUSE.complement, Now(1, 0, 500.0))
+    assert mouse_tissue.blood.tolist() == pytest.approx(healthy_blood().tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize("n_steps", [1, 48])
+def test_memory_rises_and_fades_with_its_two_time_constants(n_steps: int) -> None:
+    p, levels = Cd4(memory_half=300.0, memory_rise_time=480.0, memory_time=8760.0), healthy_blood()
+    for k in range(n_steps):
+        t_cell.remember(levels, 900.0, p, Now(1, k, 240.0 / n_steps))
+    risen = 0.75 * (1.0 - math.exp(-240.0 / 480.0))
+    assert levels[Compartment.MEMORY] == pytest.approx(risen, rel=1e-12)
+    for k in range(n_steps):
+        t_cell.remember(levels, 0.0, p, Now(1, k, 720.0 / n_steps))
+    assert levels[Compartment.MEMORY] == pytest.approx(risen * math.exp(-720.0 / 8760.0), rel=1e-12)
+
+
+def test_autoantibody_and_complement_halve_with_their_half_lives_once_nothing_makes_them() -> None:
+    levels = healthy_blood(autoantibody=0.8)
+    made, liver = Antibody(half_life=500.0), Complement(half_life=60.0, level=0.0)
+    for k in range(10):
+        antibody.circulate_antibody(levels, 0.0, made, liver, Now(1, k, 50.0))
+    assert levels[Compartment.AUTOANTIBODY] == pytest.approx(0.4, rel=1e-12)
+    assert levels[Compartment.COMPLEMENT] == pytest.approx(0.5 ** (500.0 / 60.0), rel=1e-12)
+
+
+@pytest.mark.parametrize("n_steps", [1, 30])
+def test_complement_on_debris_approaches_deposition_over_deposition_and_loss_exactly(mouse_tissue: Tissue, n_steps: int) -> None:
+    fibres, p = mouse_tissue.fibres, Complement(deposition_rate=0.2, loss_rate=0.05)
+    debris = np.linspace(0.0, 1.0, fibres.x.size)
+    for k in range(n_steps):
+        antibody.coat_fibres(fibres, debris, healthy_blood(complement=0.5), Antibody(), p, Now(1, k, 15.0 / n_steps))
+    on = 0.1 * debris
+    assert fibres.complement == pytest.approx(on / (on + 0.05) * (1.0 - np.exp(-(on + 0.05) * 15.0)), rel=1e-12, abs=1e-15)
+
+
+def test_complement_settles_on_living_fibre_and_capillaries_only_where_antibody_binds(mouse_tissue: Tissue) -> None:
+    fibres, vessels, level = mouse_tissue.fibres, mouse_tissue.vessels, mouse_tissue.fields.level
+    ill = healthy_blood(autoantibody=1.0)
+    for bound, expected in ((Antibody(), 0.0), (Antibody(fibre_binding=0.5, capillary_binding=0.25, share=0.5), 1.0)):
+        antibody.coat_fibres(fibres, np.zeros(fibres.x.size), ill, bound, Complement(), Now(1, 0, 1e6))
+        antibody.coat_vessels(vessels, level, ill, bound, Complement(), Now(1, 0, 1e6))
+        on = Complement().deposition_rate * np.array([0.25, 0.125]) * expected
+        on_fibre, on_capillary = on / (on + Complement().loss_rate)
+        assert fibres.complement == pytest.approx(on_fibre)
+        assert vessels.complement[vessels.kind != VesselKind.SPROUT] == pytest.approx(on_capillary)
+        assert not vessels.complement[vessels.kind == VesselKind.SPROUT].any()
+
+
+@pytest.mark.parametrize("n_steps", [1, 40])
+def test_particles_dissolve_exponentially(n_steps: int) -> None:
+    particles = np.random.default_rng(45).random((20, 20))
+    before = particles.copy()
+    for k in range(n_steps):
+        particle.dissolve(particles, Particle(dissolution_rate=0.001), Now(1, k, 1000.0 / n_steps))
+    assert particles == pytest.approx(before * math.exp(-1.0), rel=1e-12)
+
+
+def test_a_voxel_full_of_particles_gives_off_its_rate_into_a_quarter_of_a_signal_voxel() -> None:
+    particles, secreted = np.zeros((4, 4)), np.zeros((len(Signal), 2, 2), np.int64)
+    particles[1, 2], particles[1, 3] = 1.0, 0.5
+    particle.secrete_as_particle(secreted, particles, Particle(damp_rate=20.0, ccl2_rate=6.0))
+    assert secreted[Signal.DAMP] * QUANTUM == pytest.approx(np.array([[0.0, 7.5], [0.0, 0.0]]))
+    assert secreted[Signal.CCL2] * QUANTUM == pytest.approx(np.array([[0.0, 2.25], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("n_steps", [1, 25])
+def test_a_fibre_without_blood_thins_exponentially_from_its_rim(mouse_tissue: Tissue, n_steps: int) -> None:
+    fibres, voxels = mouse_tissue.fibres, mouse_tissue.voxels
+    closed, whole = np.zeros(mouse_tissue.vessels.x.size, np.int32), fibres.volume.copy()
+    without_any = fibres.first_vessel[:-1] == fibres.first_vessel[1:]  # at the edge
+    p = MOUSE.fibre.growth._replace(hypoxic_rate=0.01, wasting_rate=0.002)
+    for k in range(n_steps):
+        fibre.thin(fibres, voxels, closed, 500.0, p, Now(1, k, 50.0 / n_steps))
+    lost = np.where(without_any, 0.002, 0.012) * 50.0
+    assert fibres.volume == pytest.approx(whole * np.exp(-lost), rel=1e-12)
+    assert np.abs(fibres.living - fibres.volume / 500.0).max() <= 0.5 + 1e-9
+    for f in range(fibres.x.size):
+        ground = voxels.ground.ravel()[fibres.voxels[fibres.first_voxel[f] : fibres.first_voxel[f + 1]]]
+        assert (ground[: fibres.living[f]] == Ground.FIBRE).all()
+        assert (ground[fibres.living[f] :] == Ground.VACATED).all()
+    assert not fibres.alarm.any()
+
+
+def test_a_fibre_never_thins_to_nothing(mouse_tissue: Tissue) -> None:
+    p = MOUSE.fibre.growth._replace(wasting_rate=1.0)
+    fibre.thin(mouse_tissue.fibres, mouse_tissue.voxels, np.ones(mouse_tissue.vessels.x.size, np.int32), 500.0, p, Now(1, 0, 100.0))
+    assert (mouse_tissue.fibres.living == 1).all()
+
+
+def test_half_of_its_capillaries_are_enough_for_a_fibre(mouse_tissue: Tissue) -> None:
+    before = mouse_tissue.fibres.volume.copy()
+    fibres, open_here = mouse_tissue.fibres, np.ones(mouse_tissue.vessels.x.size, np.int32)
+    for f in range(fibres.x.size):
+        first, end = int(fibres.first_vessel[f]), int(fibres.first_vessel[f + 1])
+        own = open_here.copy()
+        own[fibres.vessels[first : first + (end - first) // 2]] = 0
+        assert fibre.thinning(fibre.perfusion(f, fibres, own), MOUSE.fibre.growth) == 0.0
+    fibre.thin(fibres, mouse_tissue.voxels, open_here, 500.0, MOUSE.fibre.growth, Now(1, 0, 1000.0))
+    assert np.array_equal(fibres.volume, before)
+
+
+def test_a_thinned_fibre_grows_back_into_the_room_that_it_left(mouse_tissue: Tissue) -> None:
+    fibres, voxels = mouse_tissue.fibres, mouse_tissue.voxels
+    n, open_here = fibres.x.size, np.ones(mouse_tissue.vessels.x.size, np.int32)
+    ground = voxels.ground.copy()
+    fibre.thin(fibres, voxels, open_here, 500.0, MOUSE.fibre.growth._replace(wasting_rate=0.01), Now(1, 0, 50.0))
+    assert np.count_nonzero(voxels.ground == Ground.VACATED) >= 100
+    debris, room = np.empty((2, n))
+    for k in range(400):
+        fibre.survey(debris, room, fibres, voxels)
+        nobody, igf1 = np.zeros(n, np.int32), np.full(n, 1e9)
+        fibre.grow(fibres, voxels, open_here, nobody, debris, room, igf1, 500.0, 500.0, MOUSE.fibre.growth, Now(1, k, 10.0))
+    assert np.array_equal(voxels.ground, ground)
+    assert not fibres.central_nuclei.any()
 
 
 # -- mass
 
 
-SILENT = (Kind.APOPTOTIC_NEUTROPHIL, Kind.MONOCYTE, Kind.QUIESCENT_SATELLITE, Kind.MYOCYTE, Kind.TRACER)
+SILENT = (Kind.APOPTOTIC_NEUTROPHIL, Kind.MONOCYTE, Kind.B_CELL, Kind.QUIESCENT_SATELLITE, Kind.MYOCYTE, Kind.TRACER)
 
 
 def test_no_signal_appears_where_nothing_secretes(mouse_tissue: Tissue) -> None:
@@ -633,7 +939,7 @@ def test_injured_fibres_are_dead_full_of_debris_and_alarmed(mouse_tissue: Tissue
 def test_an_injury_kills_the_stated_share_of_satellite_cells_and_capillaries(seed: int) -> None:
     tissue = initial.make_tissue(put(MOUSE, {"geometry.satellites_per_fibre": 1.5}), seed, 600.0, 600.0)
     cells = in_use(tissue)
-    n_satellites, n_vessels = count(cells, Kind.QUIESCENT_SATELLITE), tissue.vessels.x.size
+    n_satellites, n_vessels = count(cells, Kind.QUIESCENT_SATELLITE), int(tissue.vessels.perfused.sum())
     intervene.injure(tissue, put(MOUSE, {"satellite.injury_death": 0.7, "vessel.injury_loss": 0.6}), "scattered", 1.0, Now(seed, 0, DT))
     assert abs(binomial_z(n_satellites - count(cells, Kind.QUIESCENT_SATELLITE), n_satellites, 0.7)) <= Z
     touched = np.unique(tissue.fibres.vessels).size

@@ -172,7 +172,8 @@ def test_no_voxel_takes_in_more_cells_than_there_is_room_for(
 
 
 def test_what_is_eaten_is_what_is_gone(start: Tissue, params: Parameters) -> None:
-    nobody_dies = {"fibre.injury.wear_rate": 0.0, "fibre.injury.macrophage_rate": 0.0, "neutrophil.lysis_rate": 0.0}
+    killers = ("wear_rate", "macrophage_rate", "complement_rate")
+    nobody_dies = {f"fibre.injury.{rate}": 0.0 for rate in killers} | {"cd8.kill_rate": 0.0, "neutrophil.lysis_rate": 0.0}
     params = put(params, {**nobody_dies, "macrophage.engulfment.corpse_rate": 50.0})
     tissue, world = state.copy(start), naive.World(start)
     step.die_and_clear(tissue, step.count(tissue), params, Now(3, 0, DT))

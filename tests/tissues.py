@@ -11,13 +11,29 @@ from imam_sim.model.initial import make_tissue
 from imam_sim.model.intervene import injure
 from imam_sim.model.params import PRESETS, Parameters
 from imam_sim.model.quantity import put
-from imam_sim.model.state import NOBODY, VOXEL, Cells, Compartment, Counter, FibreState, Ground, Kind, Now, Tissue, in_use
+from imam_sim.model.state import (
+    NOBODY,
+    VOXEL,
+    Cells,
+    Compartment,
+    Counter,
+    FibreState,
+    Ground,
+    Kind,
+    Now,
+    Tissue,
+    VesselKind,
+    in_use,
+)
 
 LIVELY = {  # rates so high that within one step about half of all that could happen does
     "fibre.injury.macrophage_rate": 10.0,
     "fibre.injury.wear_rate": 0.1,
+    "fibre.injury.complement_rate": 0.2,
     "fibre.growth.rate": 1.0,
     "fibre.growth.maturation_time": 1.0,
+    "fibre.growth.hypoxic_rate": 0.2,
+    "fibre.growth.supply_need": 0.8,
     "neutrophil.entry_rate": 4.0,
     "neutrophil.lifetime": 1.0,
     "neutrophil.lysis_rate": 1.0,
@@ -36,6 +52,28 @@ LIVELY = {  # rates so high that within one step about half of all that could ha
     "cd4.division_rate": 3.0,
     "cd4.density_max": 200000.0,
     "cd4.lifetime": 2.0,
+    "cd4.suppression_half": 100000.0,
+    "cd4.memory_gain": 1.0,
+    "cd4.reactivation_rate": 0.3,
+    "cd4.memory_half": 50000.0,
+    "regulatory_t.entry_rate": 2.0,
+    "regulatory_t.lifetime": 2.0,
+    "cd8.entry_rate": 4.0,
+    "cd8.lifetime": 2.0,
+    "cd8.kill_rate": 0.5,
+    "antibody.b_cell_entry_rate": 4.0,
+    "antibody.b_cell_lifetime": 2.0,
+    "antibody.b_cell_half": 50000.0,
+    "antibody.half_life": 10.0,
+    "antibody.share": 0.5,
+    "antibody.elsewhere": 0.1,
+    "antibody.fibre_binding": 1.5,
+    "antibody.capillary_binding": 0.5,
+    "complement.deposition_rate": 0.5,
+    "complement.loss_rate": 0.2,
+    "complement.level": 0.8,
+    "particle.dissolution_rate": 0.1,
+    "geometry.venules": 2000.0,
     "satellite.activation.rate": 2.0,
     "satellite.surplus_rate": 1.0,
     "signal.tnf.reception_share": 0.5,
@@ -55,14 +93,20 @@ LIVELY = {  # rates so high that within one step about half of all that could ha
     "fibre.growth.debris_half": 0.5,
     "fibroblast.division_rate": 4.0,
     "fibroblast.crowding": 20.0,
+    "fibroblast.hgf_half": 3.0,
     "fibroblast.return_rate": 0.3,
     "fibroblast.tnf_death_rate": 0.5,
     "fibroblast.activation_rate": 2.0,
     "fibroblast.deactivation_rate": 1.0,
     "collagen.scar_rate": 2.0,
     "collagen.scar_loss_rate": 0.5,
+    "collagen.fat_rate": 2.0,
+    "collagen.fat_il4_half": 2.0,
     "vessel.necrosis_loss": 0.5,
     "vessel.regrowth_rate": 2.0,
+    "vessel.complement_rate": 1.0,
+    "vessel.sprouting_rate": 2.0,
+    "vessel.pruning_rate": 2.0,
     "motion.tracer.speed": 40.0,
 }
 
@@ -78,23 +122,30 @@ def lively_params(preset: str) -> Parameters:
 
 
 def healthy_tissue(preset: str, seed: int, width: float = 200.0, height: float = 200.0) -> Tissue:
-    """A small section without injury."""
-    return make_tissue(preset_params(preset), seed, width, height)
+    """A small section without injury, with more venules than are usual."""
+    return make_tissue(put(preset_params(preset), {"geometry.venules": LIVELY["geometry.venules"]}), seed, width, height)
 
 
 def busy_tissue(preset: str, seed: int, cells_per_kind: int = 25, width: float = 200.0, height: float = 200.0) -> Tissue:
-    """An injured section with cells of every kind, fibres in every state, scar, closed capillaries and signals, all at random."""
+    """An injured section with cells of every kind, fibres and vessels in every state, ground of every kind and signals, all at random."""
     tissue = healthy_tissue(preset, seed, width, height)
     random = np.random.default_rng(seed)
     injure(tissue, preset_params(preset), "scattered", 0.7, Now(seed, 0, 0.0))
     for f in np.flatnonzero(tissue.fibres.state == FibreState.NECROTIC):
         _age_injury(tissue, int(f), random)
+    for f in np.flatnonzero((tissue.fibres.state == FibreState.INTACT) & ~tissue.fibres.central_nuclei):
+        _thin(tissue, int(f), random.choice([0.0, 0.1, 0.4]))
     tissue.fibres.alarm[:] = random.random(tissue.fibres.x.size)
+    tissue.fibres.complement[:] = np.maximum(random.uniform(-0.5, 1.0, tissue.fibres.x.size), 0.0)
     tissue.vessels.perfused[:] = random.random(tissue.vessels.x.size) < 0.5
+    tissue.vessels.complement[:] = np.maximum(random.uniform(-0.5, 1.0, tissue.vessels.x.size), 0.0)
+    tissue.vessels.complement[tissue.vessels.kind == VesselKind.SPROUT] = 0.0
     connective = tissue.voxels.ground == Ground.CONNECTIVE
     tissue.voxels.collagen[connective] *= random.uniform(0.5, 1.5, np.count_nonzero(connective))
+    tissue.voxels.particles[connective] = np.maximum(random.uniform(-4.0, 1.0, np.count_nonzero(connective)), 0.0)
     tissue.blood[Compartment.MONOCYTES], tissue.blood[Compartment.CREATINE_KINASE] = random.uniform(0.5, 3.0), random.uniform(0.0, 5000.0)
     tissue.blood[Compartment.INTERFERON] = random.uniform(0.5, 3.0)
+    tissue.blood[[Compartment.MEMORY, Compartment.AUTOANTIBODY, Compartment.COMPLEMENT]] = random.uniform(0.3, 1.0, 3)
     for signal in range(len(tissue.fields.level)):
         level = random.exponential(2.0, tissue.fields.level.shape[1:])
         tissue.fields.level[signal] = level
@@ -104,10 +155,11 @@ def busy_tissue(preset: str, seed: int, cells_per_kind: int = 25, width: float =
 
 
 def _age_injury(tissue: Tissue, f: int, random: np.random.Generator) -> None:
-    """Eat, scar and refill a dead fibre to a random degree."""
+    """Eat, scar, fatten and refill a dead fibre to a random degree."""
     fibres, voxels = tissue.fibres, tissue.voxels
     flat = fibres.voxels[fibres.first_voxel[f] : fibres.first_voxel[f + 1]]
-    fate = random.choice([Ground.NECROTIC, Ground.CLEARED, Ground.SCAR], flat.size, p=[0.4, 0.5, 0.1]).astype(np.int8)
+    fates = [Ground.NECROTIC, Ground.CLEARED, Ground.SCAR, Ground.FAT, Ground.VACATED]
+    fate = random.choice(fates, flat.size, p=[0.4, 0.4, 0.1, 0.06, 0.04]).astype(np.int8)
     if random.random() < 0.6:
         n_living = int(random.integers(1, max(2, flat.size // 2)))
         mature = random.random() < 0.3
@@ -117,6 +169,15 @@ def _age_injury(tissue: Tissue, f: int, random: np.random.Generator) -> None:
     voxels.ground.ravel()[flat] = fate
     voxels.debris.ravel()[flat] = np.where(fate == Ground.NECROTIC, random.uniform(0.1, 1.0, flat.size), 0.0)
     voxels.collagen.ravel()[flat] = np.where(fate == Ground.SCAR, random.uniform(0.5, 3.0, flat.size), 0.0)
+
+
+def _thin(tissue: Tissue, f: int, share: float) -> None:
+    """Let a healthy fibre leave its outermost voxels."""
+    fibres = tissue.fibres
+    flat = fibres.voxels[fibres.first_voxel[f] : fibres.first_voxel[f + 1]]
+    n_living = flat.size - int(share * flat.size)
+    tissue.voxels.ground.ravel()[flat[n_living:]] = Ground.VACATED
+    fibres.living[f], fibres.volume[f] = n_living, n_living * 500.0
 
 
 def _crowd(tissue: Tissue, cells_per_kind: int, random: np.random.Generator) -> None:

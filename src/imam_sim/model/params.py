@@ -469,6 +469,16 @@ class Antibody(NamedTuple):
     half_life: Annotated[
         float, Quantity("h", 1.0, 10000.0, "half-life of the antibody in blood", Assumed("three weeks, as immunoglobulin G"))
     ] = 504.0
+    elsewhere: Annotated[
+        float,
+        Quantity(
+            "1",
+            0.0,
+            1.0,
+            "level that B cells outside the muscle keep up: 0 in health",
+            Assumed("lymph node and marrow in diseases with their own antibody"),
+        ),
+    ] = 0.0
     share: Annotated[float, Quantity("1", 0.0, 1.0, "share of the antibody that works: lowered by a drug", Assumed("1 is health"))] = 1.0
     fibre_binding: Annotated[
         float,
@@ -553,6 +563,16 @@ class SatelliteDifferentiation(NamedTuple):
     tnf_free_share: Annotated[float, Quantity("1", 0.0, 1.0, "share that needs no TNF-alpha", Fitted("wellmixed"))] = 0.1
     tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "TNF-alpha of half effect (p38)", Fitted("wellmixed"))] = 0.07
     igf1_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "IGF-1 of half effect", Fitted("wellmixed"))] = 35.0
+    contact_half: Annotated[
+        float,
+        Quantity(
+            "1",
+            0.01,
+            100.0,
+            "cells of the lineage within reach, itself included, at half effect",
+            Assumed("community effect of muscle precursors [gurdon1988]"),
+        ),
+    ] = 2.0
 
 
 class Satellite(NamedTuple):
@@ -598,6 +618,7 @@ class Fibroblast(NamedTuple):
             "ng/mL", 1e-06, 1000.0, "TGF-beta above which it drives division and activation (Hill coefficient 2)", Fitted("wellmixed")
         ),
     ] = 2.0
+    hgf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "HGF of unit cue (grows with its square)", Fitted("handset"))] = 0.3
     crowding: Annotated[
         float, Quantity("1", 1.0, 1000.0, "fibroblasts within reach at which division stops", Assumed("contact inhibition"))
     ] = 5.0

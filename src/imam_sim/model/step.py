@@ -224,7 +224,7 @@ def live(tissue: Tissue, newborns: Newborns, near: Near, immunity: Immunity, par
     antibody.age_b_cells(cells, params.antibody, now)
     satellite.wake(cells, level, voxels.fibre, params.satellite.activation, now)
     satellite.thin_out(cells, params.geometry.satellites_per_fibre * tissue.fibres.x.size, params.satellite, now)
-    satellite.differentiate(cells, level, params.satellite, now)
+    satellite.differentiate(cells, level, near.lineage, params.satellite, now)
     satellite.divide_satellites(newborns, cells, level, near.lineage, params.satellite.division, now)
     fibroblast.turn_over_fibroblasts(newborns, cells, level, near.fibroblasts, near.satellites, params.fibroblast, now)
     laid = np.zeros(voxels.ground.shape, np.int64)

@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from imam_sim.model.state import NOBODY, VOXEL, Cells, FibreState, Ground, Kind, Region, Tissue, in_use, size
+from imam_sim.model.state import NOBODY, VOXEL, Cells, FibreState, Ground, Kind, Region, Tissue, VesselKind, in_use, size
 
 Image = NDArray[np.float32]
 Picture = NDArray[np.uint8]
@@ -29,6 +29,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom [um]
 HAEMATOXYLIN, EOSIN, DAB = 0, 1, 2
 VECTORS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])  # dye -> OD of red, green, blue [ruifrok2001]
 STAINS = {"he": "haematoxylin and eosin", "cd68": "CD68 (DAB) and haematoxylin"}
+LYMPHOCYTES = (Kind.CD4, Kind.REGULATORY_T, Kind.CD8, Kind.B_CELL)  # alike in these stains
 DPI = 100
 NARROWEST = 520  # pixels of a sheet, so that the words under a small picture do not run into its scale bar
 
@@ -49,6 +50,7 @@ class Palette(NamedTuple):
     fibre_end_of_regeneration: Dye
     debris: Dye
     cleared: Dye
+    fat: Dye  # the empty middle of a fat cell, whose lipid the solvents take
     connective: Dye
     collagen: Dye  # added where collagen is dense
     lamina: Dye
@@ -70,6 +72,7 @@ PALETTES = {
         fibre_end_of_regeneration=Dye(0.20, 0.58),
         debris=Dye(0.03, 0.38),
         cleared=Dye(0.025, 0.12),
+        fat=Dye(0.0, 0.015),
         connective=Dye(0.02, 0.07),
         collagen=Dye(0.03, 0.38),
         lamina=Dye(0.06, 0.36),
@@ -89,6 +92,7 @@ PALETTES = {
         fibre_end_of_regeneration=Dye(0.14, 0.0),
         debris=Dye(0.08, 0.0),
         cleared=Dye(0.015, 0.0),
+        fat=Dye(0.0, 0.0),
         connective=Dye(0.02, 0.0),
         collagen=Dye(0.06, 0.0),
         lamina=Dye(0.07, 0.0),
@@ -185,7 +189,7 @@ def _frame(tissue: Tissue, pixels_per_um: float, crop: Box | None) -> Frame:
 def _outlines(tissue: Tissue) -> Outlines:
     fibre, ground = tissue.voxels.fibre, tissue.voxels.ground
     colours = _colours(fibre, len(tissue.fibres.x))
-    inside = fibre != NOBODY
+    inside = (fibre != NOBODY) & (ground != Ground.VACATED)  # what a thin fibre has left looks like the tissue around it
     layer = colours[fibre]
     young = ground == Ground.REGENERATING
     mature = ground == Ground.FIBRE
@@ -278,6 +282,11 @@ def _ground(tissue: Tissue, outlines: Outlines, frame: Frame, palette: Palette, 
         mottle = 0.75 * middle + 0.5 * fine
         fragments = np.clip(1.6 * (mottle + 3.0 * debris - 1.15) + 0.5, 0.0, 1.0) * np.clip(4.0 * debris, 0.0, 1.0)
         _lay(slide, inside * fragments, palette.debris, np.clip(0.75 + 0.42 * mottle, 0.25, 1.5))
+        fat = _enlarge(_blur(voxels.ground == Ground.FAT, 0.6), VOXEL, frame)
+        drop = np.clip((fat - 0.4) * 8.0 + 0.5, 0.0, 1.0)
+        _lay(slide, drop, palette.fat)
+        outline = np.maximum(np.exp(-(((fat - 0.4) / 0.1) ** 2)), drop * np.exp(-((broad / 0.09) ** 2)))  # of groups, and between cells
+        _lay(slide, 0.8 * outline, palette.lamina)
 
     smooth, owner = _topmost(outlines.living, outlines.colour, voxels.fibre, frame)
     living = np.clip((smooth - 0.5 - waviness) * edge + 0.5, 0.0, 1.0)
@@ -320,7 +329,7 @@ def _connective(tissue: Tissue, frame: Frame, palette: Palette, broad: Image, fi
     """Endomysium, perimysium and fascia, and scars: pale, darker with collagen, fibrils along the edges of fibres, wavy in scars."""
     voxels = tissue.voxels
     ground = voxels.ground
-    matrix = (ground == Ground.CONNECTIVE) | (ground == Ground.SCAR) | (ground == Ground.CLEARED)
+    matrix = np.isin(ground, (Ground.CONNECTIVE, Ground.SCAR, Ground.CLEARED, Ground.VACATED))
     weight = _blur(matrix, 1.0)
     collagen = np.where(weight > 0.01, _blur(np.where(matrix, voxels.collagen, 0.0), 1.0) / np.maximum(weight, 0.01), 1.0)
     density = _enlarge((collagen / (collagen + 2.0)).astype(np.float32), VOXEL, frame)
@@ -422,18 +431,26 @@ def _along_the_gap(field: Image, x: Numbers, y: Numbers) -> Numbers:
 
 
 def _draw_vessels(slide: Image, tissue: Tissue, outlines: Outlines, frame: Frame, palette: Palette) -> None:
-    """Capillaries: a thin wall, an open lumen or a red cell in it, one endothelial nucleus; closed ones without lumen. Writes `slide`."""
-    x, y, perfused = tissue.vessels.x, tissue.vessels.y, tissue.vessels.perfused
-    own = np.arange(len(x))
+    """Capillaries: a thin wall, an open lumen or a red cell in it, one endothelial nucleus; closed ones without lumen. Writes `slide`.
+
+    Sprouts that carry blood stand beside their capillary; venules are wider.
+    """
+    vessels = tissue.vessels
+    own = np.flatnonzero((vessels.kind != VesselKind.SPROUT) | vessels.perfused)
+    x, y, perfused, kind = vessels.x[own], vessels.y[own], vessels.perfused[own], vessels.kind[own]
     side = 2 * np.pi * _lot(own, 11)
     angle = _along_the_gap(outlines.filled, x, y)
-    _paint(slide, frame, _spots(x, y, np.where(perfused, 3.3, 2.4), np.where(perfused, 2.8, 1.5), angle, 0.85), palette.wall)
+    away = np.where(kind == VesselKind.SPROUT, np.where(_lot(own, 14) < 0.5, 5.5, -5.5), 0.0)
+    x, y = x + away * np.cos(angle), y + away * np.sin(angle)
+    wide = np.where(kind == VesselKind.VENULE, 2.2, 1.0)
+    _paint(slide, frame, _spots(x, y, wide * np.where(perfused, 3.3, 2.4), wide * np.where(perfused, 2.8, 1.5), angle, 0.85), palette.wall)
     lumen = perfused & (_lot(own, 12) < 0.7)
-    _paint(slide, frame, _spots(x[lumen], y[lumen], 2.1, 1.7, angle[lumen], 1.0), palette.lumen)
+    inner = np.where(kind == VesselKind.VENULE, 2.7, 1.0)
+    _paint(slide, frame, _spots(x[lumen], y[lumen], 2.1 * inner[lumen], 1.7 * inner[lumen], angle[lumen], 1.0), palette.lumen)
     red = perfused & ~lumen
-    _paint(slide, frame, _spots(x[red], y[red], 2.2, 1.8, angle[red], 0.9), palette.red_cell)
+    _paint(slide, frame, _spots(x[red], y[red], 2.2 * inner[red], 1.8 * inner[red], angle[red], 0.9), palette.red_cell)
     nucleated = _lot(own, 13) < 0.45  # an endothelial nucleus is shorter than the section is apart from the next
-    at_x, at_y = x + 2.9 * np.cos(side), y + 2.5 * np.sin(side)
+    at_x, at_y = x + wide * 2.9 * np.cos(side), y + wide * 2.5 * np.sin(side)
     flat = _spots(at_x[nucleated], at_y[nucleated], 2.4, 0.95, side[nucleated] + np.pi / 2, 0.9)
     _paint(slide, frame, flat, _nucleus(palette, 1.35))
 
@@ -501,7 +518,7 @@ def _draw_cells(slide: Image, living: Image, tissue: Tissue, outlines: Outlines,
 
     for kind, dye, radius in (
         (Kind.NEUTROPHIL, palette.other_cell, 3.7),
-        (Kind.CD4, palette.other_cell, 3.2),
+        *((kind, palette.other_cell, 3.2) for kind in LYMPHOCYTES),
         (Kind.MONOCYTE, palette.monocyte, 4.7),
         (Kind.MYOCYTE, palette.young_fibre, 4.5),
         (Kind.MACROPHAGE, palette.macrophage, 5.6),
@@ -515,7 +532,7 @@ def _draw_cells(slide: Image, living: Image, tissue: Tissue, outlines: Outlines,
     for kind, haematoxylin, long_axis, short_axis in (
         (Kind.MONOCYTE, 1.3, 3.0, 2.3),
         (Kind.MACROPHAGE, 1.15, 3.1, 2.3),
-        (Kind.CD4, 1.75, 2.35, 2.25),
+        *((kind, 1.75, 2.35, 2.25) for kind in LYMPHOCYTES),
         (Kind.QUIESCENT_SATELLITE, 1.6, 3.6, 1.0),
         (Kind.ACTIVATED_SATELLITE, 1.3, 3.4, 1.9),
         (Kind.MYOCYTE, 1.2, 3.6, 2.2),

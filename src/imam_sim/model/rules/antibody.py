@@ -19,8 +19,8 @@ LN2 = 0.6931471805599453
 
 @jit
 def antibody_target(b_cells: float, p: Antibody) -> float:
-    """Level of autoantibody in blood, 0-1, that B cells (per mm3) head for: B/(B + b_cell_half)."""
-    return hill(b_cells, p.b_cell_half)
+    """Level of autoantibody in blood, 0-1, that is headed for: elsewhere + (1 - elsewhere) B/(B + b_cell_half), B cells per mm3."""
+    return p.elsewhere + (1.0 - p.elsewhere) * hill(b_cells, p.b_cell_half)
 
 
 @jit

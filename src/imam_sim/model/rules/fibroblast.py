@@ -15,12 +15,14 @@ from imam_sim.model.state import NOBODY, SIGNAL_VOXEL, VOXEL, Bytes, Cells, Floa
 
 
 @jit
-def fibroblast_division(satellites: float, tgf: float, crowd: float, p: Fibroblast) -> float:
+def fibroblast_division(satellites: float, tgf: float, hgf: float, crowd: float, p: Fibroblast) -> float:
     """Hazard of division [1/h]: division_rate cue/(1 + cue) max(0, 1 - crowd/crowding).
 
-    cue = satellites/satellite_half + TGF^2/(TGF^2 + tgf_half^2); satellites and crowd are cells within reach [wellmixed].
+    cue = satellites/satellite_half + TGF^2/(TGF^2 + tgf_half^2) + (HGF/hgf_half)^2; satellites and crowd are cells within reach
+    [wellmixed]. HGF of injured tissue alerts fibroblasts as it does satellite cells [rodgers2017].
     """
-    cue = satellites / p.satellite_half + steep_hill(tgf, p.tgf_half)
+    alarm = hgf / p.hgf_half
+    cue = satellites / p.satellite_half + steep_hill(tgf, p.tgf_half) + alarm * alarm
     return p.division_rate * cue / (1.0 + cue) * max(0.0, 1.0 - crowd / p.crowding)
 
 
@@ -74,8 +76,9 @@ def turn_over_fibroblasts(newborns: Newborns, cells: Cells, level: Floats, crowd
         if uniform(now, cells.id[i], Draw.FIBROBLAST_ACTIVATION) < chance(p.activation_rate * steep_hill(tgf, p.tgf_half), now.dt):
             cells.kind[i] = Kind.MYOFIBROBLAST
             continue
+        hgf = read(level, Signal.HGF, x, y)
         n_satellites, n_crowd = within_reach(satellites, x, y, SIGNAL_VOXEL), within_reach(crowd, x, y, SIGNAL_VOXEL)
-        if uniform(now, cells.id[i], Draw.FIBROBLAST_DIVISION) < chance(fibroblast_division(n_satellites, tgf, n_crowd, p), now.dt):
+        if uniform(now, cells.id[i], Draw.FIBROBLAST_DIVISION) < chance(fibroblast_division(n_satellites, tgf, hgf, n_crowd, p), now.dt):
             bear(newborns, Draw.FIBROBLAST_DIVISION, cells.id[i], Kind.FIBROBLAST, x, y, 0.0, 0.0, 0.0, NOBODY)
 
 

@@ -33,13 +33,15 @@ def satellite_division(il6: float, crowd: float, p: SatelliteDivision) -> float:
 
 
 @jit
-def differentiation(tnf: float, igf1: float, p: SatelliteDifferentiation) -> float:
+def differentiation(tnf: float, igf1: float, crowd: float, p: SatelliteDifferentiation) -> float:
     """Hazard of becoming a myocyte [1/h].
 
-    rate (s + (1 - s) TNF/(TNF + tnf_half)) IGF1/(IGF1 + igf1_half), s = tnf_free_share: TNF-alpha acts through p38 [chen2005], IGF-1 comes
-    mostly from repair macrophages [wellmixed].
+    rate (s + (1 - s) TNF/(TNF + tnf_half)) IGF1/(IGF1 + igf1_half) crowd/(crowd + contact_half), s = tnf_free_share: TNF-alpha acts through
+    p38 [chen2005], IGF-1 comes mostly from repair macrophages [wellmixed], and muscle precursors differentiate in company [gurdon1988]:
+    crowd counts the cells of the lineage within reach.
     """
-    return p.rate * (p.tnf_free_share + (1.0 - p.tnf_free_share) * hill(tnf, p.tnf_half)) * hill(igf1, p.igf1_half)
+    company = hill(crowd, p.contact_half)
+    return p.rate * (p.tnf_free_share + (1.0 - p.tnf_free_share) * hill(tnf, p.tnf_half)) * hill(igf1, p.igf1_half) * company
 
 
 @jit
@@ -128,8 +130,8 @@ def divide_satellites(newborns: Newborns, cells: Cells, level: Floats, crowd: In
 
 
 @jit
-def differentiate(cells: Cells, level: Floats, p: Satellite, now: Now) -> None:
-    """Let activated cells die at death_rate or become myocytes at the hazard of differentiation (writes kind)."""
+def differentiate(cells: Cells, level: Floats, crowd: Ints, p: Satellite, now: Now) -> None:
+    """Let activated cells die at death_rate or become myocytes (writes kind); `crowd` counts the lineage in each signal voxel."""
     dead = chance(p.death_rate, now.dt)
     for i in range(cells.kind.size):
         if cells.kind[i] != Kind.ACTIVATED_SATELLITE:
@@ -137,9 +139,10 @@ def differentiate(cells: Cells, level: Floats, p: Satellite, now: Now) -> None:
         if uniform(now, cells.id[i], Draw.SATELLITE_DEATH) < dead:
             cells.kind[i] = Kind.NONE
             continue
-        tnf = read(level, Signal.TNF, cells.x[i], cells.y[i])
-        igf1 = read(level, Signal.IGF1, cells.x[i], cells.y[i])
-        if uniform(now, cells.id[i], Draw.SATELLITE_DIFFERENTIATION) < chance(differentiation(tnf, igf1, p.differentiation), now.dt):
+        x, y = cells.x[i], cells.y[i]
+        n = within_reach(crowd, x, y, SIGNAL_VOXEL)
+        rate = differentiation(read(level, Signal.TNF, x, y), read(level, Signal.IGF1, x, y), n, p.differentiation)
+        if uniform(now, cells.id[i], Draw.SATELLITE_DIFFERENTIATION) < chance(rate, now.dt):
             cells.kind[i] = Kind.MYOCYTE
 
 

@@ -1,0 +1,329 @@
+"""Run what published findings ask for and say, check by check, whether the simulator agrees.
+
+Every distinct arm is run once for each seed, however many checks look at it, in processes of their own; the result does not depend on how
+many there are.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from imam_sim.model.observe import NAMES
+from imam_sim.study import workers
+from imam_sim.study.findings import Check, Course, Finding, Findings, Judged, arm_scenario, arms_used, judge, other_value_of, value_of
+from imam_sim.study.scenario import Scenario, ScenarioError
+from imam_sim.study.simulate import Simulation, follow, prepare_kernels, shortened
+
+SECONDS_A_STEP = 3.5e-3  # of a core whose neighbours are busy, whatever the size; all three measured on acute_injury and imam_untreated
+SECONDS_A_STEP_AND_MM2 = 4e-3
+SECONDS_AN_HOUR_AND_MM2 = 14e-3  # of simulated time, however it is cut into steps
+WIDTH = 80
+LABEL, EXPECTED, GOT = 29, 13, 30  # columns of the table
+HIT, MISS, NOT_MODELLED = "hit", "miss", "not modelled"
+
+Key = tuple[str, int]  # arm, seed
+
+
+class Run(NamedTuple):
+    """One simulation that is needed."""
+
+    arm: str
+    seed: int
+    scenario: Scenario
+
+    @property
+    def days(self) -> float:
+        """How long it lasts [d]."""
+        return self.scenario.duration / 24.0
+
+    @property
+    def seconds(self) -> float:
+        """About how long one core takes."""
+        tissue, hours = self.scenario.tissue, self.scenario.duration
+        steps, mm2 = hours / self.scenario.step, tissue.width * tissue.height * 1e-6
+        return steps * (SECONDS_A_STEP + SECONDS_A_STEP_AND_MM2 * mm2) + hours * SECONDS_AN_HOUR_AND_MM2 * mm2
+
+
+class Row(NamedTuple):
+    """One check with its verdict."""
+
+    check: Check
+    judged: Judged
+
+    @property
+    def verdict(self) -> str:
+        """hit or miss."""
+        return HIT if self.judged.hit else MISS
+
+
+class Validation(NamedTuple):
+    """The checks of every finding with their verdicts, and the courses that they were made from."""
+
+    scale: str
+    seed: int
+    findings: Findings
+    rows: tuple[tuple[Finding, tuple[Row, ...]], ...]
+    courses: Mapping[Key, Course]
+
+    def count(self, verdict: str) -> int:
+        """How many checks have a verdict; a finding that is not modelled counts once."""
+        if verdict == NOT_MODELLED:
+            return sum(not rows for _, rows in self.rows)
+        return sum(row.verdict == verdict for _, rows in self.rows for row in rows)
+
+
+def plan(findings: Findings, scale: str, seed: int = 1, parameters: Mapping[str, float] = {}) -> list[Run]:
+    """Every simulation that the checks need, each no longer than they look.
+
+    ScenarioError for a scale that the file does not have, and as in `arm_scenario`.
+    """
+    if scale not in findings.scales:
+        raise ScenarioError([f"{findings.path}: has no [scale.{scale}], only {', '.join(findings.scales) or 'none'}"])
+    runs = []
+    for arm, end in arms_used(findings).items():
+        n = findings.scales[scale].cohort if findings.arms[arm].cohort else findings.scales[scale].seeds
+        for number in range(seed, seed + n):
+            scenario = shortened(arm_scenario(findings, arm, scale, number, parameters), end)
+            runs.append(Run(arm, number, scenario.model_copy(update={"record": scenario.record.model_copy(update={"sections": ()})})))
+    return runs
+
+
+def seconds_needed(runs: Iterable[Run], jobs: int) -> float:
+    """About how long runs take on so many cores; a slower machine takes longer."""
+    runs = list(runs)
+    return max(sum(run.seconds for run in runs) / jobs, *(run.seconds for run in runs), 0.0)
+
+
+def processors() -> int:
+    """The processors that this process may really use: those it is bound to, and no more than its control group grants."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(bound, int(float(quota) / float(period))))
+    except (OSError, ValueError):
+        return bound
+
+
+def course_of(scenario: Scenario, seed: int) -> Course:
+    """Run a scenario and keep its outcomes. FloatingPointError as in `Simulation.advance`."""
+    simulation = Simulation.start(scenario, seed)
+    times: list[float] = []
+    rows: list[np.ndarray] = []
+
+    def record(now: Simulation) -> None:
+        times.append(now.hours)
+        rows.append(now.measure())
+
+    follow(simulation, record)
+    table = np.array(rows)
+    return Course(np.array(times), {name: table[:, i].copy() for i, name in enumerate(NAMES)}, simulation.params.geometry.depth)
+
+
+def _course(run: Run) -> Course:
+    try:
+        return course_of(run.scenario, run.seed)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"arm {run.arm}, seed {run.seed}: {error}") from error
+
+
+def courses_of(runs: list[Run], jobs: int, progress: Callable[[Run], None] | None = None) -> dict[Key, Course]:
+    """The course of every run, in their order; `progress` is called with each that is done.
+
+    FloatingPointError with arm and seed; MemoryError as in `workers.done`.
+    """
+    prepare_kernels()
+    waiting = {(run.arm, run.seed): run for run in sorted(runs, key=lambda run: -run.seconds)}
+    found: dict[Key, Course] = {}
+    for key, course in workers.done(_course, waiting, jobs):
+        found[key] = course
+        if progress:
+            progress(waiting[key])
+    return {(run.arm, run.seed): found[run.arm, run.seed] for run in runs}
+
+
+def validate(
+    findings: Findings,
+    scale: str = "full",
+    seed: int = 1,
+    *,
+    jobs: int = 1,
+    parameters: Mapping[str, float] = {},
+    progress: Callable[[Run], None] | None = None,
+) -> Validation:
+    """Run all arms and judge all checks. ScenarioError, FloatingPointError with arm and seed, MemoryError as in `courses_of`."""
+    runs = plan(findings, scale, seed, parameters)
+    courses = courses_of(runs, jobs, progress)
+    return Validation(scale, seed, findings, judged_rows(findings, courses), courses)
+
+
+def judged_rows(findings: Findings, courses: Mapping[Key, Course]) -> tuple[tuple[Finding, tuple[Row, ...]], ...]:
+    """Every finding with its checks and their verdicts."""
+
+    @cache
+    def seeds_of(arm: str) -> tuple[int, ...]:
+        return tuple(sorted(seed for name, seed in courses if name == arm))
+
+    def row(check: Check) -> Row:
+        seeds = seeds_of(check.arm)
+        if check.against is not None:
+            seeds = tuple(seed for seed in seeds if seed in seeds_of(str(check.against)))
+        values = [value_of(check, courses[check.arm, seed]) for seed in seeds]
+        others: list[float] = []
+        if check.measure == "rank_correlation":
+            others = [other_value_of(check, courses[check.arm, seed]) for seed in seeds]
+        elif check.against is not None:
+            others = [value_of(check, courses[check.against, seed]) for seed in seeds]
+        return Row(check, judge(check, values, others))
+
+    return tuple((finding, tuple(row(check) for check in finding.checks)) for finding in findings.findings)
+
+
+def short(number: float) -> str:
+    """A number in as few characters as say enough."""
+    if math.isnan(number):
+        return "-"
+    if not math.isfinite(number):
+        return f"{number:g}"
+    size = abs(number)
+    return f"{number:.0f}" if size >= 100.0 else f"{number:.3g}" if size >= 1.0 else f"{number:.2g}"
+
+
+def got(judged: Judged, compared: bool) -> str:
+    """What a check got: with a control arm the ratio and the difference, each estimate with its interval where there is one."""
+    text = short(judged.estimate)
+    if not math.isnan(judged.low):
+        text += f" [{short(judged.low)}, {short(judged.high)}]"
+    return f"x{short(judged.ratio)} {text}" if compared and not math.isnan(judged.ratio) else text
+
+
+def table(validation: Validation) -> str:
+    """All verdicts as text of at most 80 columns."""
+    lines = [
+        f"{'':4}{'check':{LABEL}}{'expected':{EXPECTED}}got [95 % interval]",
+        f"{'':4}{'':{LABEL + EXPECTED}}v control: x ratio difference",
+    ]
+    for finding, rows in validation.rows:
+        used = "used for fitting" if finding.fitted else "judged only"
+        lines += ["", f"{finding.id} ({finding.strength}, {used})"]
+        if not rows:
+            lines += _folded(f"{NOT_MODELLED}: {finding.not_modelled}", 4)
+        arms = ""
+        for check, judged in rows:
+            said = check.arm if check.against is None else f"{check.arm} v {check.against}"
+            if said != arms:
+                lines.append(f"  {said}")
+                arms = said
+            lines += _check_lines(check, judged)
+    told = f"{validation.count(HIT)} hit, {validation.count(MISS)} miss, {validation.count(NOT_MODELLED)} not modelled"
+    whole = sum(bool(rows) and all(row.judged.hit for row in rows) for _, rows in validation.rows)
+    lines += ["", f"checks: {told}; {whole} of {len(validation.rows)} findings hold in every check"]
+    return "\n".join(lines)
+
+
+def _check_lines(check: Check, judged: Judged) -> list[str]:
+    what, legal, shown = check.label, check.legal, got(judged, check.against is not None)
+    if check.measure == "grades":
+        legal, shown = f"off {legal}", f"off {shown}"
+    lines = []
+    if len(what) >= LABEL:
+        lines.append(f"{'':4}{what}")
+        what = ""
+    if len(shown) >= GOT:
+        shown = got(judged, False)
+    lines.append(f"{'':4}{what:{LABEL}}{legal:{EXPECTED}}{shown:{GOT}}{HIT if judged.hit else 'MISS'}")
+    if not judged.hit or check.measure == "grades":
+        reason = judged.text
+        if check.size is not None:
+            reason += f"; ratio {short(judged.ratio)}, published about {check.size[0]:g} to {check.size[1]:g}"
+        lines += _folded(reason, 8)
+    return lines
+
+
+def _folded(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
+
+
+def summary(validation: Validation) -> dict[str, Any]:
+    """All verdicts for machines; the same courses give the same text. None stands for a number that does not exist or has no end."""
+    scale = validation.findings.scales[validation.scale]
+    return {
+        "version": version("imam-sim"),
+        "scale": {"name": validation.scale, **scale.model_dump()},
+        "seed": validation.seed,
+        "checks": {name.replace(" ", "_"): validation.count(name) for name in (HIT, MISS, NOT_MODELLED)},
+        "findings": [_finding_summary(finding, rows) for finding, rows in validation.rows],
+    }
+
+
+def _finding_summary(finding: Finding, rows: Iterable[Row]) -> dict[str, Any]:
+    told = {key: getattr(finding, key) for key in ("id", "setting", "statement", "strength", "fitted", "not_modelled")}
+    return {**told, "source": list(finding.source), "checks": [_check_summary(row) for row in rows]}
+
+
+def _check_summary(row: Row) -> dict[str, Any]:
+    check, judged = row
+    numbers = ("estimate", "low", "high", "ratio", "ratio_low", "ratio_high")
+    return {
+        "label": check.label,
+        "arm": check.arm,
+        "against": check.against,
+        "measure": check.measure,
+        "output": check.output,
+        "over": check.over,
+        "expect": check.expect if isinstance(check.expect, str) else [_finite(number) for number in check.expect],
+        "size": None if check.size is None else [_finite(number) for number in check.size],
+        "note": check.note,
+        **{name: _finite(getattr(judged, name)) for name in numbers},
+        "n": judged.n,
+        "verdict": row.verdict,
+        "text": judged.text,
+    }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def courses_table(validation: Validation) -> str:
+    """The courses of all runs as CSV: arm, seed, hours and the outcomes that some check reads."""
+    read = {name for finding, _ in validation.rows for check in finding.checks for name in check.outputs}
+    outcomes = [name for name in NAMES if name in read]
+    lines = [",".join(("arm", "seed", "hours", *outcomes))]
+    for (arm, seed), course in validation.courses.items():
+        columns = [course.times.tolist(), *(course.outcomes[name].tolist() for name in outcomes)]
+        lines += [",".join((arm, str(seed), *(repr(value) for value in row))) for row in zip(*columns, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(validation: Validation, picture: str) -> str:
+    """The report: how it was made, the table, the picture, and every finding with its sources and what was chosen by us."""
+    scale = validation.findings.scales[validation.scale]
+    last = validation.seed + scale.seeds - 1
+    lines = [
+        "# Validation against published findings",
+        "",
+        f"imam-sim {version('imam-sim')}, scale `{validation.scale}`: sections of {scale.edge} by {scale.edge}, steps of {scale.step},",
+        f"seeds {validation.seed} to {last} in every arm, {scale.cohort} virtual patients in a cohort. Arms are compared seed by seed.",
+        "",
+        "```text",
+        table(validation),
+        "```",
+        "",
+        f"![Effects and windows]({picture})",
+        "",
+        "## The findings",
+    ]
+    for finding, _ in validation.rows:
+        lines += ["", f"### {finding.id}", "", finding.statement, "", f"Sources: {'; '.join(finding.source)}."]
+        notes = [f"- {check.label}: {check.note}" for check in finding.checks if check.note]
+        lines += ["", *notes] if notes else []
+    return "\n".join(lines) + "\n"
