@@ -480,6 +480,15 @@ def supply(world: World) -> list[int]:
     return [0 if v.sprout else sum(w.perfused for w in [v, *own]) for v, own in zip(world.vessels, offspring, strict=True)]
 
 
+def come_back(world: World) -> tuple[float, float]:
+    hurt = [f for f in world.fibres if f.central_nuclei or f.living == 0]
+    back = [f for f in hurt if f.living > 0]
+    filled = 0.0
+    for f in back:
+        filled += f.living / f.territory
+    return (len(back) / len(hurt), filled / len(back)) if back else (0.0, 0.0)
+
+
 def grow(
     world: World,
     fused: list[int],
@@ -491,15 +500,21 @@ def grow(
     p: parameters.FibreGrowth,
     now: Now,
 ) -> None:
+    regenerated, thickness = come_back(world)
     for i, f in enumerate(world.fibres):
         n_open = sum(voxel.vacant for voxel in f.voxels)
-        if n_open == 0 or (f.volume == 0.0 and fused[i] == 0):
+        if n_open == 0:
             continue
+        reached = 0.0
+        if f.volume == 0.0 and fused[i] == 0:
+            if not happens(now, i, Draw.FIBRE_ELONGATION, p.elongation_rate * regenerated * steep_block(debris[i], p.debris_half)):
+                continue
+            reached = thickness * f.territory * voxel_volume
         if f.living == 0:
             f.state, f.central_nuclei = FibreState.REGENERATING, True
         rate = p.rate * hill(igf1[i], p.igf1_half) * min(perfusion(world, f), p.perfusion_max)
         rate = rate * hill(room[i], p.room_half) * steep_block(debris[i], p.debris_half)
-        grown = f.volume * exp(rate * now.dt) + fused[i] * myocyte_volume
+        grown = f.volume * exp(rate * now.dt) + fused[i] * myocyte_volume + reached
         f.volume = min(grown, (f.living + n_open) * voxel_volume)
         missing = min(floor(f.volume / voxel_volume + 0.5), f.territory) - f.living
         for voxel in [voxel for voxel in f.voxels if voxel.vacant][: max(missing, 0)]:

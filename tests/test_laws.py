@@ -102,6 +102,7 @@ GROWTH = FibreGrowth(
     room_half=0.1,
     debris_half=0.1,
     perfusion_max=1.5,
+    elongation_rate=0.04,
     wasting_rate=0.001,
     hypoxic_rate=0.01,
     supply_need=0.5,
@@ -390,6 +391,14 @@ LAWS = (
             ((HUGE, 9.0, HUGE, 0.0), 0.03),
             ((10.0, 1.0, 0.1, HUGE), 0.0),
         ),
+    ),
+    Law(
+        fibre.elongation,
+        (GROWTH,),
+        (0.5, 0.1),
+        "+-",
+        lambda regenerated, debris, p: p.elongation_rate * regenerated / (1 + (debris / p.debris_half) ** 2),
+        (((0.0, 0.0), 0.0), ((1.0, 0.0), 0.04), ((0.5, 0.1), 0.01), ((1.0, 0.3), 0.004), ((1.0, HUGE), 0.0)),
     ),
     Law(
         fibre.thinning,

@@ -369,6 +369,19 @@ def test_fibres_grow_alike(pair: Pair) -> None:
     pair.assert_equal()
 
 
+def test_tubes_are_reached_along_their_length_alike(pair: Pair) -> None:
+    p, fibres = pair.params, pair.tissue.fibres
+    assert fibre.come_back(fibres) == naive.come_back(pair.world)
+    debris, room = naive.survey(pair.world)
+    n = fibres.x.size
+    arrays = np.zeros(n, np.int32), np.array(debris), np.array(room), np.full(n, 5.0)
+    fibre.grow(fibres, pair.tissue.voxels, supply(pair), *arrays, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
+    naive.grow(pair.world, [0] * n, debris, room, [5.0] * n, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
+    empty = pair.before.fibres.living == 0
+    assert np.count_nonzero(empty & (fibres.living > 0)) >= 1
+    pair.assert_equal()
+
+
 @pytest.mark.parametrize(("wasting_rate", "hypoxic_rate"), [(0.0, 6.0), (0.3, 0.0), (4.0, 20.0)])
 def test_fibres_thin_alike(pair: Pair, wasting_rate: float, hypoxic_rate: float) -> None:
     p = pair.params.fibre.growth._replace(wasting_rate=wasting_rate, hypoxic_rate=hypoxic_rate, supply_need=1.0)

@@ -475,6 +475,27 @@ def test_fibres_die_at_the_sum_of_their_hazards(seed: int) -> None:
     assert abs(binomial_z(n_dead, n, 1.0 - math.exp(-(0.01 + 0.05 + 0.02) * 10.0))) <= Z
 
 
+@pytest.mark.parametrize("seed", [46])
+def test_tubes_are_reached_at_a_hazard_in_proportion_to_the_share_that_has_come_back(seed: int) -> None:
+    tissue = initial.make_tissue(MOUSE, 47, 300.0, 300.0)
+    n = tissue.fibres.x.size
+    back = np.arange(n) % 3 == 0
+    tissue.voxels.ground[tissue.voxels.fibre != NOBODY] = Ground.CLEARED
+    tissue.fibres.central_nuclei[:] = back
+    tissue.fibres.living[:] = np.where(back, tissue.fibres.territory // 2, 0)
+    tissue.fibres.volume[:] = tissue.fibres.living * 500.0
+    p = MOUSE.fibre.growth._replace(elongation_rate=0.15, rate=0.0)
+    nobody, open_here = np.zeros(n, np.int32), np.ones(tissue.vessels.x.size, np.int32)
+    n_reached = n_tubes = 0
+    for k in range(20):
+        now = state.copy(tissue)
+        fibre.grow(now.fibres, now.voxels, open_here, nobody, np.zeros(n), np.ones(n), np.zeros(n), 1.0, 500.0, p, Now(seed, k, 5.0))
+        reached = (now.fibres.living > 0) & ~back
+        n_reached, n_tubes = n_reached + int(np.count_nonzero(reached)), n_tubes + int(np.count_nonzero(~back))
+        assert now.fibres.living[reached] / now.fibres.territory[reached] == pytest.approx(0.5, abs=0.06)
+    assert abs(binomial_z(n_reached, n_tubes, 1.0 - math.exp(-0.15 * np.count_nonzero(back) / n * 5.0))) <= Z
+
+
 @pytest.mark.parametrize(("n_near", "reach"), [(0, 0.0), (2, 0.5), (6, 0.75)])
 @pytest.mark.parametrize("seed", [44])
 def test_open_voxels_turn_to_fat_at_their_rate_where_there_is_no_tgf(n_near: int, reach: float, seed: int) -> None:

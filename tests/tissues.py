@@ -32,6 +32,7 @@ LIVELY = {  # rates so high that within one step about half of all that could ha
     "fibre.injury.complement_rate": 0.2,
     "fibre.growth.rate": 1.0,
     "fibre.growth.maturation_time": 1.0,
+    "fibre.growth.elongation_rate": 4.0,
     "fibre.growth.hypoxic_rate": 0.2,
     "fibre.growth.supply_need": 0.8,
     "neutrophil.entry_rate": 4.0,

@@ -478,7 +478,8 @@ def run(
 ) -> None:
     """Run a scenario: a .toml file, or the name of a shipped scenario.
 
-    Shipped are acute_injury and imam_untreated.
+    Shipped are acute_injury and imam_untreated, and the sketches of other diseases dermatomyositis_like, macrophagic_myofasciitis,
+    mdx_like and necrotising_myopathy_like.
 
     Everything goes into a run folder, whose name is printed. Ctrl-C stops after the step; `--resume`, or the same command again, goes on.
     """

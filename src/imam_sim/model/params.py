@@ -191,6 +191,16 @@ class FibreGrowth(NamedTuple):
     debris_half: Annotated[
         float, Quantity("1", 1e-06, 1.0, "share of debris in the territory at which fusion and growth are halved", Fitted("handset"))
     ] = 0.1
+    elongation_rate: Annotated[
+        float,
+        Quantity(
+            "1/h",
+            0.0,
+            10.0,
+            "an open tube being reached along its length, where all others regenerate",
+            Assumed("myotubes bridge the distance between nuclei in days"),
+        ),
+    ] = 0.02
     maturation_time: Annotated[
         float, Quantity("h", 1.0, 100000.0, "mean time until a regenerated fibre counts as mature", Assumed("about three weeks"))
     ] = 480.0

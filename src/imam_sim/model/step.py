@@ -159,7 +159,7 @@ def regenerate(tissue: Tissue, inside: Inside, params: Parameters, now: Now) -> 
     cells, fibres, voxels, level = in_use(tissue), tissue.fibres, tissue.voxels, tissue.fields.level
     igf1, fused = np.empty(fibres.x.size), np.empty(fibres.x.size, np.int32)
     open_here = np.empty(tissue.vessels.x.size, np.int32)
-    signals.read_all(igf1, level, Signal.IGF1, fibres.x, fibres.y)
+    signals.read_all(igf1, level, int(Signal.IGF1), fibres.x, fibres.y)
     vessel.supply(open_here, tissue.vessels)
     satellite.fuse(cells, fused, voxels, inside.debris, inside.room, params.myocyte, params.fibre.growth, now)
     growth, volume = params.fibre.growth, voxel_volume(params)
@@ -219,8 +219,8 @@ def live(tissue: Tissue, newborns: Newborns, near: Near, immunity: Immunity, par
     macrophage.kill_macrophages(cells, level, params.macrophage.death, now)
     macrophage.mature_monocytes(cells, params.monocyte, inflammatory.at_maturation, repair.at_maturation, now)
     t_cell.turn_over_cd4(newborns, cells, immunity.recognised, immunity.cd4, params.cd4, now)
-    t_cell.age_t_cells(cells, Kind.REGULATORY_T, params.regulatory_t.lifetime, Draw.REGULATORY_DEATH, now)
-    t_cell.age_t_cells(cells, Kind.CD8, params.cd8.lifetime, Draw.CD8_DEATH, now)
+    t_cell.age_t_cells(cells, int(Kind.REGULATORY_T), params.regulatory_t.lifetime, int(Draw.REGULATORY_DEATH), now)
+    t_cell.age_t_cells(cells, int(Kind.CD8), params.cd8.lifetime, int(Draw.CD8_DEATH), now)
     antibody.age_b_cells(cells, params.antibody, now)
     satellite.wake(cells, level, voxels.fibre, params.satellite.activation, now)
     satellite.thin_out(cells, params.geometry.satellites_per_fibre * tissue.fibres.x.size, params.satellite, now)
@@ -261,7 +261,7 @@ def secrete(tissue: Tissue, params: Parameters) -> None:
 
 def circulate(tissue: Tissue, params: Parameters, now: Now) -> None:
     """The blood follows the muscle."""
-    ccl2 = signals.mean_level(tissue.fields.level, Signal.CCL2)
+    ccl2 = signals.mean_level(tissue.fields.level, int(Signal.CCL2))
     blood.circulate(tissue.blood, tissue.fibres, ccl2, params.fibre.alarm_time, params.blood, now)
     kind, volume = in_use(tissue).kind, slab_volume(tissue, params)
     t_cell.remember(tissue.blood, np.count_nonzero(kind == Kind.CD4) / volume, params.cd4, now)

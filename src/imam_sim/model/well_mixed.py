@@ -234,7 +234,7 @@ def advance(pot: Pot, transport: Transport, now: Now) -> Pot:
     newborns = no_newborns(6 * tissue.vessels.x.size + 2 * int(tissue.counters[Counter.CELLS]))
     around = step.feel(tissue, params)
 
-    _die_and_clear(pot, around, near, now)
+    _die_and_clear(pot, around, now)
     _regenerate(pot, around, now)
     immunity = step.recognise(around, params)
     step.enter(around, newborns, immunity, params, now)
@@ -278,7 +278,7 @@ def _everywhere(number: float) -> Any:
     return np.full((1, 1), number)
 
 
-def _die_and_clear(pot: Pot, around: Tissue, near: step.Near, now: Now) -> None:
+def _die_and_clear(pot: Pot, around: Tissue, now: Now) -> None:
     """Fibres are attacked and die; debris and dead neutrophils are eaten."""
     params, composition = pot.params, pot.composition
     cells, fibres, level = in_use(around), around.fibres, around.fields.level

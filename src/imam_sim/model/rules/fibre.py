@@ -55,6 +55,31 @@ def thinning(perfusion: float, p: FibreGrowth) -> float:
 
 
 @jit
+def elongation(regenerated: float, debris: float, p: FibreGrowth) -> float:
+    """Hazard of a tube without a nucleus in the section being reached by its own fibre from above or below [1/h]; assumed.
+
+    elongation_rate regenerated / (1 + (debris/debris_half)^2): what the same fibre does outside the section is taken from the share of dead
+    fibres that have come back in it.
+    """
+    return p.elongation_rate * regenerated * steep_block(debris, p.debris_half)
+
+
+@jit
+def come_back(fibres: Fibres) -> tuple[float, float]:
+    """Of the fibres that have died: the share that lives again, and the mean share of their territory that those fill."""
+    n_hurt, n_back, thickness = 0, 0, 0.0
+    for f in range(fibres.x.size):
+        if fibres.central_nuclei[f] or fibres.living[f] == 0:
+            n_hurt += 1
+            if fibres.living[f] > 0:
+                n_back += 1
+                thickness += fibres.living[f] / fibres.territory[f]
+    if n_back == 0:
+        return 0.0, 0.0
+    return n_back / n_hurt, thickness / n_back
+
+
+@jit
 def necrose(f: int, fibres: Fibres, ground: Bytes, debris: Floats) -> None:
     """Kill fibre f: its living voxels turn into debris, its alarm rises by the share that died (writes fibres, ground, debris)."""
     fibres.alarm[f] += fibres.living[f] / fibres.territory[f]
@@ -149,18 +174,26 @@ def grow(
 ) -> None:
     """Add fused myocytes and growth to each fibre's volume and fill open voxels from the middle (writes fibres, ground).
 
-    Volume grows by myocyte_volume per fusion and by exp(growth_rate dt); it cannot pass what is living or open in the territory.
+    Volume grows by myocyte_volume per fusion and by exp(growth_rate dt); it cannot pass what is living or open in the territory. A tube
+    that its own fibre reaches along its length is filled as far as others are.
     """
     flat_ground = voxels.ground.ravel()
+    regenerated, thickness = come_back(fibres)
     for f in range(fibres.x.size):
-        if room[f] == 0.0 or (fibres.volume[f] == 0.0 and fused[f] == 0):
+        if room[f] == 0.0:
             continue
+        reached = 0.0
+        if fibres.volume[f] == 0.0 and fused[f] == 0:
+            due = chance(elongation(regenerated, debris[f], p), now.dt)
+            if due == 0.0 or uniform(now, f, Draw.FIBRE_ELONGATION) >= due:
+                continue
+            reached = thickness * fibres.territory[f] * voxel_volume
         if fibres.living[f] == 0:
             fibres.state[f] = FibreState.REGENERATING
             fibres.central_nuclei[f] = True
         rate = growth_rate(igf1[f], perfusion(f, fibres, open_here), room[f], debris[f], p)
         limit = (fibres.living[f] + round(room[f] * fibres.territory[f])) * voxel_volume
-        fibres.volume[f] = min(fibres.volume[f] * exp(rate * now.dt) + fused[f] * myocyte_volume, limit)
+        fibres.volume[f] = min(fibres.volume[f] * exp(rate * now.dt) + fused[f] * myocyte_volume + reached, limit)
         wanted = min(int(fibres.volume[f] / voxel_volume + 0.5), fibres.territory[f])
         new_ground = Ground.FIBRE if fibres.state[f] == FibreState.INTACT else Ground.REGENERATING
         for k in range(fibres.first_voxel[f], fibres.first_voxel[f + 1]):
