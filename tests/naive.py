@@ -489,6 +489,10 @@ def come_back(world: World) -> tuple[float, float]:
     return (len(back) / len(hurt), filled / len(back)) if back else (0.0, 0.0)
 
 
+def vigour(igf1: float, perfused: float, debris: float, p: parameters.FibreGrowth) -> float:
+    return hill(igf1, p.igf1_half) * min(perfused, p.perfusion_max) * steep_block(debris, p.debris_half)
+
+
 def grow(
     world: World,
     fused: list[int],
@@ -505,15 +509,14 @@ def grow(
         n_open = sum(voxel.vacant for voxel in f.voxels)
         if n_open == 0:
             continue
-        reached = 0.0
+        reached, strength = 0.0, vigour(igf1[i], perfusion(world, f), debris[i], p)
         if f.volume == 0.0 and fused[i] == 0:
-            if not happens(now, i, Draw.FIBRE_ELONGATION, p.elongation_rate * regenerated * steep_block(debris[i], p.debris_half)):
+            if not happens(now, i, Draw.FIBRE_ELONGATION, p.elongation_rate * regenerated * strength):
                 continue
             reached = thickness * f.territory * voxel_volume
         if f.living == 0:
             f.state, f.central_nuclei = FibreState.REGENERATING, True
-        rate = p.rate * hill(igf1[i], p.igf1_half) * min(perfusion(world, f), p.perfusion_max)
-        rate = rate * hill(room[i], p.room_half) * steep_block(debris[i], p.debris_half)
+        rate = p.rate * strength * hill(room[i], p.room_half)
         grown = f.volume * exp(rate * now.dt) + fused[i] * myocyte_volume + reached
         f.volume = min(grown, (f.living + n_open) * voxel_volume)
         missing = min(floor(f.volume / voxel_volume + 0.5), f.territory) - f.living
@@ -1057,6 +1060,7 @@ def secrete_as_hypoxic(world: World, dilution: float, uptake: np.ndarray, p: par
     for vessel in world.vessels:
         if not vessel.perfused and not vessel.sprout:
             world.secrete(Signal.VEGF, vessel.x, vessel.y, p.vegf_rate * dilution)
+            world.secrete(Signal.CCL2, vessel.x, vessel.y, p.ccl2_rate * dilution)
             world.take(Signal.VEGF, vessel.x, vessel.y, uptake[Signal.VEGF])
 
 

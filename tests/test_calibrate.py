@@ -17,7 +17,7 @@ from imam_sim.cli import Exit, main
 from imam_sim.study import calibrate, workers
 from imam_sim.study.calibrate import Plan, load_ranges, search, steering
 from imam_sim.study.findings import Check, Judged
-from imam_sim.study.fitting import FARTHEST, Trial, distance, moved, outside
+from imam_sim.study.fitting import FARTHEST, Trial, distance, moved, outside, usual_value
 from imam_sim.study.ledger import STUDY, Ledger, Mark, Row
 from imam_sim.study.robustness import keeps_direction, load_sets, perturbed
 from imam_sim.study.scenario import ScenarioError
@@ -346,11 +346,10 @@ def test_two_cannot_write_at_once(tmp_path: Path) -> None:
 
 def test_the_shipped_ranges_hold_the_usual_value_of_every_parameter() -> None:
     from imam_sim.study.findings import shipped
-    from imam_sim.study.fitting import usual_value
 
     sought = load_ranges(shipped(calibrate.RANGES))
     assert len(sought.ranges) >= 25
-    assert not [span for span in sought.ranges if not span.low < usual_value(span.path, sought.preset) < span.high]
+    assert not [span for span in sought.ranges if not span.low <= usual_value(span.path, sought.preset) <= span.high]
 
 
 def test_every_fault_of_a_file_of_ranges_is_told_with_its_line(tmp_path: Path) -> None:
@@ -381,8 +380,9 @@ def test_every_fault_of_a_file_of_sets_is_told_with_its_line(tmp_path: Path) -> 
 
 
 def test_a_perturbed_set_moves_every_parameter_within_the_share() -> None:
-    sets = perturbed(["neutrophil.lifetime", "monocyte.entry.stimulated_rate"], 0.1, 50, 1, "mouse")
-    shares = np.array([[values["neutrophil.lifetime"] / 8.3, values["monocyte.entry.stimulated_rate"] / 0.02] for values in sets])
+    paths = ["neutrophil.lifetime", "monocyte.entry.stimulated_rate"]
+    sets = perturbed(paths, 0.1, 50, 1, "mouse")
+    shares = np.array([[values[path] / usual_value(path, "mouse") for path in paths] for values in sets])
     assert np.all(np.abs(shares - 1.0) <= 0.1)
     assert np.all(np.ptp(shares, axis=0) > 0.19)
 
@@ -406,6 +406,7 @@ cohort = 4
 [[arm]]
 name = "acute"
 scenario = "acute_injury"
+parameters = { "neutrophil.il1_half" = 1e-6 }
 [[arm]]
 name = "no_neutrophils"
 like = "acute"
@@ -423,13 +424,12 @@ fitted = true
 arm = "acute"
 output = "neutrophils"
 day = 1
-expect = [10, 60]
+expect = [150, 500]
 [[finding.check]]
 arm = "no_neutrophils"
-against = "acute"
 output = "neutrophils"
 day = 1
-expect = "down"
+expect = [0, 1]
 [[finding]]
 id = "other"
 setting = "acute"
@@ -469,7 +469,7 @@ def test_a_calibration_writes_sets_that_can_be_read(command: list[str], tmp_path
     assert set(told["nearest"]["vector"]) == set(PATHS)
     with sqlite3.connect(tmp_path / "s" / STUDY) as file:
         notes = [note for (note,) in file.execute("SELECT note FROM vector")]
-    assert "given up after one run" in notes
+    assert any(note.startswith("given up after") for note in notes)
 
 
 def test_a_dry_run_tells_the_design_and_leaves_no_trace(command: list[str], tmp_path: Path) -> None:
@@ -481,7 +481,7 @@ def test_a_dry_run_tells_the_design_and_leaves_no_trace(command: list[str], tmp_
 
 
 def test_a_parameter_that_every_arm_sets_itself_is_refused(command: list[str], tmp_path: Path) -> None:
-    text = FINDINGS.replace('scenario = "acute_injury"\n', 'scenario = "acute_injury"\nparameters = { "neutrophil.lifetime" = 9 }\n')
+    text = FINDINGS.replace('"neutrophil.il1_half" = 1e-6', '"neutrophil.lifetime" = 9')
     (tmp_path / "findings.toml").write_text(text)
     done = CliRunner().invoke(main, command)
     assert done.exit_code == Exit.BAD_INPUT

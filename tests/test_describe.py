@@ -311,9 +311,9 @@ def test_a_docstring_falls_into_sentence_equations_and_the_rest(docstring: str, 
 
 def test_a_bibliography_is_read_without_its_marks() -> None:
     read = bibliography.parse(
-        "% ours\n@misc{one2001,\n  author = {Fran{\\c c}ois, B{\\'e}a and {{A team}} and others},\n  pages = {1--2}\n}\n"
+        "% ours\n@misc{one2001,\n  author = {Fran{\\c c}ois, B{\\'e}a and {{A team}} and others},\n  pages = {1--2},\n  note = {5 \\%}\n}\n"
     )
-    assert read["one2001"].fields == {"author": "François, Béa and A team and others", "pages": "1–2"}
+    assert read["one2001"].fields == {"author": "François, Béa and A team and others", "pages": "1–2", "note": "5 %"}
     assert bibliography.authors(read["one2001"]) == "François B, A team et al."
 
 

@@ -295,7 +295,8 @@ def test_cells_start_at_rest(tissue: Tissue) -> None:
     assert cells.resident.all()
     assert not cells.inflammatory.any()
     assert not cells.load.any()
-    assert (cells.repair == np.where(cells.kind == Kind.MACROPHAGE, 0.255 / 1.255, 0.0)).all()
+    drive = Parameters().macrophage.repair_activation.ampk_drive
+    assert cells.repair == pytest.approx(np.where(cells.kind == Kind.MACROPHAGE, drive / (drive + 1.0), 0.0), rel=1e-12)
     assert np.abs(cells.ux**2 + cells.uy**2 - 1.0).max() < 1e-12
 
 

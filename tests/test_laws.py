@@ -395,10 +395,44 @@ LAWS = (
     Law(
         fibre.elongation,
         (GROWTH,),
-        (0.5, 0.1),
-        "+-",
-        lambda regenerated, debris, p: p.elongation_rate * regenerated / (1 + (debris / p.debris_half) ** 2),
-        (((0.0, 0.0), 0.0), ((1.0, 0.0), 0.04), ((0.5, 0.1), 0.01), ((1.0, 0.3), 0.004), ((1.0, HUGE), 0.0)),
+        (0.5, 10.0, 1.0, 0.1),
+        "+++-",
+        lambda regenerated, igf1, perfusion, debris, p: (
+            p.elongation_rate
+            * regenerated
+            * rise(igf1, p.igf1_half)
+            * (perfusion if perfusion < p.perfusion_max else p.perfusion_max)
+            / (1 + (debris / p.debris_half) ** 2)
+        ),
+        (
+            ((0.0, HUGE, 1.0, 0.0), 0.0),
+            ((1.0, 0.0, 1.0, 0.0), 0.0),
+            ((1.0, HUGE, 0.0, 0.0), 0.0),
+            ((1.0, HUGE, 1.0, 0.0), 0.04),
+            ((0.5, HUGE, 1.0, 0.1), 0.01),
+            ((1.0, 10.0, 0.5, 0.3), 0.001),
+            ((1.0, HUGE, 9.0, 0.0), 0.06),
+            ((1.0, HUGE, 1.0, HUGE), 0.0),
+        ),
+    ),
+    Law(
+        fibre.vigour,
+        (GROWTH,),
+        (10.0, 1.0, 0.1),
+        "++-",
+        lambda igf1, perfusion, debris, p: (
+            rise(igf1, p.igf1_half) * (perfusion if perfusion < p.perfusion_max else p.perfusion_max) / (1 + (debris / p.debris_half) ** 2)
+        ),
+        (
+            ((0.0, 1.0, 0.0), 0.0),
+            ((HUGE, 0.0, 0.0), 0.0),
+            ((HUGE, 1.0, 0.0), 1.0),
+            ((HUGE, 9.0, 0.0), 1.5),
+            ((10.0, 1.0, 0.0), 0.5),
+            ((30.0, 0.8, 0.1), 0.3),
+            ((HUGE, 1.0, 0.3), 0.1),
+            ((HUGE, 1.0, HUGE), 0.0),
+        ),
     ),
     Law(
         fibre.thinning,

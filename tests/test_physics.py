@@ -484,12 +484,12 @@ def test_tubes_are_reached_at_a_hazard_in_proportion_to_the_share_that_has_come_
     tissue.fibres.central_nuclei[:] = back
     tissue.fibres.living[:] = np.where(back, tissue.fibres.territory // 2, 0)
     tissue.fibres.volume[:] = tissue.fibres.living * 500.0
-    p = MOUSE.fibre.growth._replace(elongation_rate=0.15, rate=0.0)
-    nobody, open_here = np.zeros(n, np.int32), np.ones(tissue.vessels.x.size, np.int32)
+    p = MOUSE.fibre.growth._replace(elongation_rate=0.3, rate=0.0, igf1_half=5.0)
+    nobody, open_here, igf1 = np.zeros(n, np.int32), np.ones(tissue.vessels.x.size, np.int32), np.full(n, 5.0)
     n_reached = n_tubes = 0
     for k in range(20):
         now = state.copy(tissue)
-        fibre.grow(now.fibres, now.voxels, open_here, nobody, np.zeros(n), np.ones(n), np.zeros(n), 1.0, 500.0, p, Now(seed, k, 5.0))
+        fibre.grow(now.fibres, now.voxels, open_here, nobody, np.zeros(n), np.ones(n), igf1, 1.0, 500.0, p, Now(seed, k, 5.0))
         reached = (now.fibres.living > 0) & ~back
         n_reached, n_tubes = n_reached + int(np.count_nonzero(reached)), n_tubes + int(np.count_nonzero(~back))
         assert now.fibres.living[reached] / now.fibres.territory[reached] == pytest.approx(0.5, abs=0.06)
@@ -662,17 +662,20 @@ def test_blood_approaches_its_balance_exactly(mouse_tissue: Tissue) -> None:
 
 
 def test_creatine_kinase_above_rest_halves_in_36_hours_once_release_has_stopped(mouse_tissue: Tissue) -> None:
-    level = healthy_blood(creatine_kinase=MOUSE.blood.creatine_kinase_rest + 1000.0)
+    p = MOUSE.blood._replace(creatine_kinase_half_life=36.0)
+    level = healthy_blood(creatine_kinase=p.creatine_kinase_rest + 1000.0)
     for k in range(216):
-        blood.circulate(level, mouse_tissue.fibres, 0.0, 5.0, MOUSE.blood, Now(1, k, DT))
-    assert level[Compartment.CREATINE_KINASE] == pytest.approx(MOUSE.blood.creatine_kinase_rest + 500.0, rel=1e-12)
+        blood.circulate(level, mouse_tissue.fibres, 0.0, 5.0, p, Now(1, k, DT))
+    assert level[Compartment.CREATINE_KINASE] == pytest.approx(p.creatine_kinase_rest + 500.0, rel=1e-12)
 
 
 def test_healthy_blood_stays_as_it_is(mouse_tissue: Tissue) -> None:
-    blood.circulate(mouse_tissue.blood, mouse_tissue.fibres, 0.0, 5.0, MOUSE.blood, Now(1, 0, 500.0))
-    t_cell.remember(mouse_tissue.blood, 0.0, MOUSE.cd4, Now(1, 0, 500.0))
-    antibody.circulate_antibody(mouse_tissue.blood, 0.0, MOUSE.antibody, MOUSE.complement, Now(1, 0, 500.0))
-    assert mouse_tissue.blood.tolist() == pytest.approx(healthy_blood().tolist(), rel=1e-12)
+    levels = healthy_blood()
+    blood.circulate(levels, mouse_tissue.fibres, 0.0, 5.0, MOUSE.blood, Now(1, 0, 500.0))
+    t_cell.remember(levels, 0.0, MOUSE.cd4, Now(1, 0, 500.0))
+    none, healthy = MOUSE.antibody._replace(elsewhere=0.0), MOUSE.complement._replace(level=1.0)
+    antibody.circulate_antibody(levels, 0.0, none, healthy, Now(1, 0, 500.0))
+    assert levels.tolist() == pytest.approx(healthy_blood().tolist(), rel=1e-12)
 
 
 @pytest.mark.parametrize("n_steps", [1, 48])
@@ -761,28 +764,28 @@ def test_a_fibre_never_thins_to_nothing(mouse_tissue: Tissue) -> None:
 
 
 def test_half_of_its_capillaries_are_enough_for_a_fibre(mouse_tissue: Tissue) -> None:
-    before = mouse_tissue.fibres.volume.copy()
+    before, p = mouse_tissue.fibres.volume.copy(), MOUSE.fibre.growth._replace(supply_need=0.5, wasting_rate=0.0)
     fibres, open_here = mouse_tissue.fibres, np.ones(mouse_tissue.vessels.x.size, np.int32)
     for f in range(fibres.x.size):
         first, end = int(fibres.first_vessel[f]), int(fibres.first_vessel[f + 1])
         own = open_here.copy()
         own[fibres.vessels[first : first + (end - first) // 2]] = 0
-        assert fibre.thinning(fibre.perfusion(f, fibres, own), MOUSE.fibre.growth) == 0.0
-    fibre.thin(fibres, mouse_tissue.voxels, open_here, 500.0, MOUSE.fibre.growth, Now(1, 0, 1000.0))
+        assert fibre.thinning(fibre.perfusion(f, fibres, own), p) == 0.0
+    fibre.thin(fibres, mouse_tissue.voxels, open_here, 500.0, p, Now(1, 0, 1000.0))
     assert np.array_equal(fibres.volume, before)
 
 
 def test_a_thinned_fibre_grows_back_into_the_room_that_it_left(mouse_tissue: Tissue) -> None:
     fibres, voxels = mouse_tissue.fibres, mouse_tissue.voxels
     n, open_here = fibres.x.size, np.ones(mouse_tissue.vessels.x.size, np.int32)
-    ground = voxels.ground.copy()
-    fibre.thin(fibres, voxels, open_here, 500.0, MOUSE.fibre.growth._replace(wasting_rate=0.01), Now(1, 0, 50.0))
+    ground, p = voxels.ground.copy(), MOUSE.fibre.growth._replace(rate=0.02, room_half=0.1)
+    fibre.thin(fibres, voxels, open_here, 500.0, p._replace(wasting_rate=0.01), Now(1, 0, 50.0))
     assert np.count_nonzero(voxels.ground == Ground.VACATED) >= 100
     debris, room = np.empty((2, n))
     for k in range(400):
         fibre.survey(debris, room, fibres, voxels)
         nobody, igf1 = np.zeros(n, np.int32), np.full(n, 1e9)
-        fibre.grow(fibres, voxels, open_here, nobody, debris, room, igf1, 500.0, 500.0, MOUSE.fibre.growth, Now(1, k, 10.0))
+        fibre.grow(fibres, voxels, open_here, nobody, debris, room, igf1, 500.0, 500.0, p, Now(1, k, 10.0))
     assert np.array_equal(voxels.ground, ground)
     assert not fibres.central_nuclei.any()
 

@@ -206,7 +206,8 @@ def slope(y: Floats, params: Parameters, transport: fields.Transport, c: Composi
         + n.ccl2_rate * neutrophils
         + m.ccl2_rate * inflammatory
         + s.ccl2_rate * activated
-        + p.ccl2_secretion_rate * danger * both,
+        + p.ccl2_secretion_rate * danger * both
+        + params.vessel.ccl2_rate * closed,
         Signal.MCSF: p.mcsf_secretion_rate * both,
         Signal.TNF: n.tnf_rate * neutrophils + m.tnf_rate * inflammatory,
         Signal.IFN_GAMMA: cd4_cells.ifn_rate * cd4 + params.cd8.ifn_rate * cd8,

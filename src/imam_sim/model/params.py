@@ -127,7 +127,7 @@ class SignalTransport(NamedTuple):
     damp: Transport = Transport(decay_rate=1.0)
     ccl2: Transport = Transport(diffusion=9e4, decay_rate=1.0, bound_ratio=2.0, uptake_volume=500.0, redundancy=0.3)  # CCL7 [lu2011]
     mcsf: Transport = Transport(diffusion=5e4, decay_rate=0.5, uptake_volume=1000.0)
-    tnf: Transport = Transport(diffusion=5e4, decay_rate=2.0, uptake_volume=300.0, redundancy=0.7)  # lymphotoxin [grounds2001]
+    tnf: Transport = Transport(diffusion=5e4, decay_rate=2.0, uptake_volume=300.0, redundancy=0.7)
     ifn_gamma: Transport = Transport(decay_rate=2.0, uptake_volume=300.0)
     il1b: Transport = Transport(decay_rate=2.0)
     il6: Transport = Transport(decay_rate=1.0)
@@ -197,7 +197,7 @@ class FibreGrowth(NamedTuple):
             "1/h",
             0.0,
             10.0,
-            "an open tube being reached along its length, where all others regenerate",
+            "an open tube being reached along its length at full vigour, where all others regenerate",
             Assumed("myotubes bridge the distance between nuclei in days"),
         ),
     ] = 0.02
@@ -699,6 +699,16 @@ class Vessel(NamedTuple):
     pruning_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "loss of sprouts without VEGF", Assumed("a week or two"))] = 0.006
     vegf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "VEGF of half effect", Fitted("wellmixed"))] = 1.0
     vegf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "VEGF of the tissue around a closed capillary", Fitted("wellmixed"))] = 8e-05
+    ccl2_rate: Annotated[
+        float,
+        Quantity(
+            "pg/h",
+            0.0,
+            1.0,
+            "CCL2 of the tissue around a closed capillary",
+            Assumed("ischaemic tissue keeps calling monocytes; no rate found"),
+        ),
+    ] = 2e-05
 
 
 class Blood(NamedTuple):

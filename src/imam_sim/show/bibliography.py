@@ -101,8 +101,8 @@ def _closing_brace(text: str, at: int) -> int:
 
 
 def _plain(value: str) -> str:
-    """A value without braces and TeX: `Fran{\\c c}oise` is Françoise; ValueError for a command that is no accent."""
-    text = ACCENT.sub(lambda accent: unicodedata.normalize("NFC", accent[2] + COMBINING[accent[1]]), value)
+    """A value without braces and TeX: `Fran{\\c c}oise` is Françoise, `65 \\%` is 65 %; ValueError for a command that is no accent."""
+    text = ACCENT.sub(lambda accent: unicodedata.normalize("NFC", accent[2] + COMBINING[accent[1]]), value).replace("\\%", "%")
     if "\\" in text:
         raise ValueError(f"docs/sources.bib: got {value!r}, must be without TeX commands but accents")
     return " ".join(text.replace("{", "").replace("}", "").replace("--", "–").split())

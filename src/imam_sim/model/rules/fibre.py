@@ -39,13 +39,19 @@ def injury_hazard(attacked: float, complement: float, p: FibreInjury) -> float:
 
 
 @jit
-def growth_rate(igf1: float, perfusion: float, room: float, debris: float, p: FibreGrowth) -> float:
-    """Relative growth of a living fibre [1/h].
+def vigour(igf1: float, perfusion: float, debris: float, p: FibreGrowth) -> float:
+    """What drives growth and what holds it back, 1 at full IGF-1 and healthy supply [wellmixed].
 
-    rate IGF1/(IGF1 + igf1_half) min(perfusion, perfusion_max) room/(room + room_half) / (1 + (debris/debris_half)^2); perfusion
-    relative to health, room and debris as shares of the territory [wellmixed].
+    IGF1/(IGF1 + igf1_half) min(perfusion, perfusion_max) / (1 + (debris/debris_half)^2); perfusion relative to health, debris as a share of
+    the territory.
     """
-    return p.rate * hill(igf1, p.igf1_half) * min(perfusion, p.perfusion_max) * hill(room, p.room_half) * steep_block(debris, p.debris_half)
+    return hill(igf1, p.igf1_half) * min(perfusion, p.perfusion_max) * steep_block(debris, p.debris_half)
+
+
+@jit
+def growth_rate(igf1: float, perfusion: float, room: float, debris: float, p: FibreGrowth) -> float:
+    """Relative growth of a living fibre [1/h]: rate vigour room/(room + room_half), room as a share of the territory [wellmixed]."""
+    return p.rate * vigour(igf1, perfusion, debris, p) * hill(room, p.room_half)
 
 
 @jit
@@ -55,13 +61,13 @@ def thinning(perfusion: float, p: FibreGrowth) -> float:
 
 
 @jit
-def elongation(regenerated: float, debris: float, p: FibreGrowth) -> float:
+def elongation(regenerated: float, igf1: float, perfusion: float, debris: float, p: FibreGrowth) -> float:
     """Hazard of a tube without a nucleus in the section being reached by its own fibre from above or below [1/h]; assumed.
 
-    elongation_rate regenerated / (1 + (debris/debris_half)^2): what the same fibre does outside the section is taken from the share of dead
-    fibres that have come back in it.
+    elongation_rate regenerated vigour: what the same fibre does outside the section is taken from the share of dead fibres that have come
+    back in it.
     """
-    return p.elongation_rate * regenerated * steep_block(debris, p.debris_half)
+    return p.elongation_rate * regenerated * vigour(igf1, perfusion, debris, p)
 
 
 @jit
@@ -182,16 +188,16 @@ def grow(
     for f in range(fibres.x.size):
         if room[f] == 0.0:
             continue
-        reached = 0.0
+        supply, reached = perfusion(f, fibres, open_here), 0.0
         if fibres.volume[f] == 0.0 and fused[f] == 0:
-            due = chance(elongation(regenerated, debris[f], p), now.dt)
+            due = chance(elongation(regenerated, igf1[f], supply, debris[f], p), now.dt)
             if due == 0.0 or uniform(now, f, Draw.FIBRE_ELONGATION) >= due:
                 continue
             reached = thickness * fibres.territory[f] * voxel_volume
         if fibres.living[f] == 0:
             fibres.state[f] = FibreState.REGENERATING
             fibres.central_nuclei[f] = True
-        rate = growth_rate(igf1[f], perfusion(f, fibres, open_here), room[f], debris[f], p)
+        rate = growth_rate(igf1[f], supply, room[f], debris[f], p)
         limit = (fibres.living[f] + round(room[f] * fibres.territory[f])) * voxel_volume
         fibres.volume[f] = min(fibres.volume[f] * exp(rate * now.dt) + fused[f] * myocyte_volume + reached, limit)
         wanted = min(int(fibres.volume[f] / voxel_volume + 0.5), fibres.territory[f])

@@ -85,8 +85,9 @@ def supply(open_here: Ints, vessels: Vessels) -> None:
 
 @jit
 def secrete_as_hypoxic(secreted: Longs, taken: Longs, vessels: Vessels, dilution: float, uptake: Floats, p: Vessel) -> None:
-    """Give off VEGF around closed capillaries, whose cells take it up as well (writes secreted, taken)."""
+    """Give off VEGF and CCL2 around closed vessels, whose cells take VEGF up as well (writes secreted, taken)."""
     for i in range(vessels.x.size):
         if not vessels.perfused[i] and vessels.kind[i] != VesselKind.SPROUT:
             secrete(secreted, Signal.VEGF, vessels.x[i], vessels.y[i], p.vegf_rate * dilution)
+            secrete(secreted, Signal.CCL2, vessels.x[i], vessels.y[i], p.ccl2_rate * dilution)
             take(taken, Signal.VEGF, vessels.x[i], vessels.y[i], uptake[Signal.VEGF])
