@@ -77,6 +77,7 @@ class MuscleFibre:
     alarm: float
     central_nuclei: bool
     complement: float
+    opsonised: float
     voxels: list[Voxel]
     capillaries: list[int]
 
@@ -159,7 +160,7 @@ class World:
         f = tissue.fibres
         own_voxels = [[in_order[v] for v in part] for part in np.split(f.voxels, f.first_voxel[1:-1])]
         own_capillaries = [part.tolist() for part in np.split(f.vessels, f.first_vessel[1:-1])]
-        rest: list[Any] = [column.tolist() for column in f[:9]]
+        rest: list[Any] = [column.tolist() for column in f[:10]]
         self.fibres = [MuscleFibre(*row) for row in zip(*rest, own_voxels, own_capillaries, strict=True)]
 
     def tissue(self) -> Tissue:
@@ -195,9 +196,9 @@ class World:
         return Cells(*columns)
 
     def _fibres(self) -> Fibres:
-        types = (np.float64, np.float64, np.int64, np.int8, np.int64, np.float64, np.float64, np.bool_, np.float64)
+        types = (np.float64, np.float64, np.int64, np.int8, np.int64, np.float64, np.float64, np.bool_, np.float64, np.float64)
         columns: list[Any] = [
-            np.array([getattr(f, name) for f in self.fibres], dtype) for name, dtype in zip(Fibres._fields[:9], types, strict=True)
+            np.array([getattr(f, name) for f in self.fibres], dtype) for name, dtype in zip(Fibres._fields[:10], types, strict=True)
         ]
         columns += [
             np.cumsum([0] + [len(f.voxels) for f in self.fibres]).astype(np.int64),
@@ -389,9 +390,10 @@ def coated(before: float, gain: float, p: parameters.Complement, now: Now) -> fl
 
 def coat_fibres(world: World, debris: list[float], antibody: parameters.Antibody, p: parameters.Complement, now: Now) -> None:
     working = antibody.share * world.blood[Compartment.AUTOANTIBODY]
+    unbound = p.deposition_rate * world.blood[Compartment.COMPLEMENT]
     for f, dead in zip(world.fibres, debris, strict=True):
-        bound = antibody.fibre_binding * working * (f.living / f.territory)
-        f.complement = coated(f.complement, p.deposition_rate * world.blood[Compartment.COMPLEMENT] * (dead + bound), p, now)
+        f.complement = coated(f.complement, unbound * antibody.fibre_binding * working * (f.living / f.territory), p, now)
+        f.opsonised = coated(f.opsonised, unbound * dead, p, now)
 
 
 def coat_vessels(world: World, antibody: parameters.Antibody, p: parameters.Complement, now: Now) -> None:
@@ -425,6 +427,7 @@ def secrete_as_particle(world: World, p: parameters.Particle) -> None:
 
 
 def necrose(f: MuscleFibre) -> None:
+    f.complement, f.opsonised = 0.0, max(f.complement, f.opsonised)
     f.alarm += f.living / f.territory
     f.state, f.living, f.volume = FibreState.NECROTIC, 0, 0.0
     for voxel in f.voxels:

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from imam_sim.cli import Exit, main
+from imam_sim.model.params import PRESETS
 from imam_sim.study import calibrate, workers
 from imam_sim.study.calibrate import Plan, load_ranges, search, steering
 from imam_sim.study.findings import Check, Judged
@@ -146,7 +147,8 @@ def test_the_same_is_measured_in_margins_beyond_the_first() -> None:
 
 
 def test_a_value_of_the_mouse_keeps_its_proportion_in_human_muscle() -> None:
-    assert moved("monocyte.entry.stimulated_rate", 0.01, "mouse", "human") == pytest.approx(0.02)
+    path = "monocyte.entry.stimulated_rate"
+    assert moved(path, PRESETS["mouse"][path].value / 2.0, "mouse", "human") == pytest.approx(usual_value(path, "human") / 2.0)
 
 
 # the search
@@ -500,7 +502,7 @@ def test_a_foreign_folder_is_refused_as_damaged(command: list[str], tmp_path: Pa
 
 
 def test_sets_are_judged_and_kept(command: list[str], tmp_path: Path) -> None:
-    text = FINDINGS.replace("[scale.tiny]", "[scale.quick]")
+    text = FINDINGS.replace("[scale.tiny]", "[scale.quick]").replace("expect = [0, 1]", 'against = "acute"\nexpect = "down"')
     (tmp_path / "findings.toml").write_text(text)
     (tmp_path / "sets.csv").write_text("# three\nneutrophil.entry_rate,distance\n0.05,0\n0.2,0\n0.0001,1\n")
     words = ["validate", "--quick", "--findings", str(tmp_path / "findings.toml"), "--sets", str(tmp_path / "sets.csv"), "--jobs", "1"]

@@ -523,7 +523,7 @@ def open_tissue(cells: Cells) -> Tissue:
     none = np.zeros(0)
     start = np.zeros(1, np.int64)
     kinds, ints = np.zeros(0, np.int8), np.zeros(0, np.int32)
-    no_fibres = Fibres(none, none, start[:0], kinds, start[:0], none, none, none > 0.0, none, start, start[:0], start, ints)
+    no_fibres = Fibres(none, none, start[:0], kinds, start[:0], none, none, none > 0.0, none, none, start, start[:0], start, ints)
     voxels = open_voxels((20, 20))
     counters = np.zeros(len(Counter), np.int64)
     counters[Counter.CELLS] = counters[Counter.NEXT_ID] = cells.id.size
@@ -706,7 +706,42 @@ def test_complement_on_debris_approaches_deposition_over_deposition_and_loss_exa
     for k in range(n_steps):
         antibody.coat_fibres(fibres, debris, healthy_blood(complement=0.5), Antibody(), p, Now(1, k, 15.0 / n_steps))
     on = 0.1 * debris
-    assert fibres.complement == pytest.approx(on / (on + 0.05) * (1.0 - np.exp(-(on + 0.05) * 15.0)), rel=1e-12, abs=1e-15)
+    assert fibres.opsonised == pytest.approx(on / (on + 0.05) * (1.0 - np.exp(-(on + 0.05) * 15.0)), rel=1e-12, abs=1e-15)
+    assert not fibres.complement.any()
+
+
+def test_where_no_antibody_binds_complement_on_debris_kills_no_fibre(mouse_tissue: Tissue) -> None:
+    fibres, n = mouse_tissue.fibres, mouse_tissue.fibres.x.size
+    p, bare, died = MOUSE.fibre.injury._replace(wear_rate=0.0, complement_rate=10.0), Antibody(fibre_binding=0.0), np.zeros(n, np.bool_)
+    antibody.coat_fibres(fibres, np.full(n, 0.9), healthy_blood(autoantibody=1.0), bare, Complement(), Now(1, 0, 1e6))
+    fibre.injure_fibres(died, fibres, mouse_tissue.voxels, np.zeros(n, np.int64), p, Now(1, 1, 1e6))
+    assert fibres.opsonised.min() > 0.5
+    assert not died.any()
+
+
+def test_what_lay_on_the_membrane_of_a_fibre_lies_on_its_debris_once_it_is_dead(mouse_tissue: Tissue) -> None:
+    fibres = mouse_tissue.fibres
+    fibres.complement[:2], fibres.opsonised[:2] = (0.7, 0.2), (0.1, 0.5)
+    for f in (0, 1):
+        fibre.necrose(f, fibres, mouse_tissue.voxels.ground, mouse_tissue.voxels.debris)
+    assert fibres.opsonised[:2].tolist() == [0.7, 0.5]
+    assert fibres.complement[:2].tolist() == [0.0, 0.0]
+
+
+def test_a_fibre_that_regrows_does_not_inherit_the_deposit_of_its_debris(mouse_tissue: Tissue) -> None:
+    fibres, voxels = mouse_tissue.fibres, mouse_tissue.voxels
+    n, kept = fibres.x.size, Complement(loss_rate=0.0)
+    fibres.complement[:] = 0.5
+    for f in range(n):
+        fibre.necrose(f, fibres, voxels.ground, voxels.debris)
+    antibody.coat_fibres(fibres, np.ones(n), healthy_blood(), Antibody(), kept, Now(1, 0, 1e6))
+    voxels.ground[voxels.ground == Ground.NECROTIC] = Ground.CLEARED
+    nobody, open_here, igf1 = np.full(n, 2, np.int32), np.ones(mouse_tissue.vessels.x.size, np.int32), np.full(n, 1e9)
+    fibre.grow(fibres, voxels, open_here, nobody, np.zeros(n), np.ones(n), igf1, 5000.0, 500.0, MOUSE.fibre.growth, Now(1, 1, 1.0))
+    antibody.coat_fibres(fibres, np.zeros(n), healthy_blood(), Antibody(), kept, Now(1, 1, 1.0))
+    assert (fibres.living > 0).all()
+    assert fibres.opsonised == pytest.approx(1.0)
+    assert not fibres.complement.any()
 
 
 def test_complement_settles_on_living_fibre_and_capillaries_only_where_antibody_binds(mouse_tissue: Tissue) -> None:

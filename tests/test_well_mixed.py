@@ -39,6 +39,8 @@ CHANGED = {  # one vessel stands for four, so that there are fewer draws; no pop
     "vessel.vegf_rate": 3.2e-4,
     "vessel.ccl2_rate": 8e-5,
     "vessel.sprouting_rate": 0.002,
+    "macrophage.division_rate": 0.02,
+    "macrophage.death.tnf_rate": 0.03,
     "macrophage.secretion.ccl2_rate": 2e-5,
     "satellite.ccl2_rate": 4e-5,
     "satellite.division.rate": 0.03,
@@ -119,7 +121,8 @@ def state_of(pot: Pot) -> Floats:
 
 
 def test_in_one_state_pot_and_mean_field_secrete_and_take_up_the_same(params: Parameters) -> None:
-    transport, pot = fields.make_transport(params.signal, (1, 1), 0.5), well_mixed.make_pot(params, 0.02)
+    volume = 250.0 / well_mixed.compose(params.geometry).capillaries  # whole numbers of capillaries and fibres
+    transport, pot = fields.make_transport(params.signal, (1, 1), 0.5), well_mixed.make_pot(params, volume)
     for k in range(120):
         if k == 10:
             well_mixed.injure(pot, FRACTION, Now(7, k, 0.5))

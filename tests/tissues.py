@@ -93,6 +93,7 @@ LIVELY = {  # rates so high that within one step about half of all that could ha
     "myocyte.death_rate": 0.3,
     "myocyte.volume": 1700.0,
     "fibre.growth.debris_half": 0.5,
+    "fibre.growth.igf1_half": 10.0,
     "fibroblast.division_rate": 4.0,
     "fibroblast.crowding": 20.0,
     "fibroblast.hgf_half": 3.0,
@@ -109,6 +110,7 @@ LIVELY = {  # rates so high that within one step about half of all that could ha
     "vessel.complement_rate": 1.0,
     "vessel.ccl2_rate": 2e-4,
     "vessel.sprouting_rate": 2.0,
+    "vessel.sprouting_half": 1.5,
     "vessel.pruning_rate": 2.0,
     "motion.tracer.speed": 40.0,
 }
@@ -140,6 +142,7 @@ def busy_tissue(preset: str, seed: int, cells_per_kind: int = 25, width: float =
         _thin(tissue, int(f), random.choice([0.0, 0.1, 0.4]))
     tissue.fibres.alarm[:] = random.random(tissue.fibres.x.size)
     tissue.fibres.complement[:] = np.maximum(random.uniform(-0.5, 1.0, tissue.fibres.x.size), 0.0)
+    tissue.fibres.opsonised[:] = np.maximum(random.uniform(-0.5, 1.0, tissue.fibres.x.size), 0.0)
     tissue.vessels.perfused[:] = random.random(tissue.vessels.x.size) < 0.5
     tissue.vessels.complement[:] = np.maximum(random.uniform(-0.5, 1.0, tissue.vessels.x.size), 0.0)
     tissue.vessels.complement[tissue.vessels.kind == VesselKind.SPROUT] = 0.0

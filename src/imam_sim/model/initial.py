@@ -127,7 +127,9 @@ def make_bare_tissue(params: Parameters, width: float, height: float) -> Tissue:
     blood[Compartment.COMPLEMENT] = params.complement.level
     return Tissue(
         cells=_empty_cells(LEAST_CAPACITY),
-        fibres=Fibres(floats, floats, longs, state, longs, floats, floats, flags, floats, start, longs, start, np.zeros(0, np.int32)),
+        fibres=Fibres(
+            floats, floats, longs, state, longs, floats, floats, flags, floats, floats, start, longs, start, np.zeros(0, np.int32)
+        ),
         vessels=Vessels(floats, floats, flags, state, np.zeros(0, np.int32), floats),
         voxels=Voxels(
             fibre=np.full(shape, NOBODY, np.int32),
@@ -488,6 +490,7 @@ def _make_fibres(layout: Layout, geometry: Geometry) -> Fibres:
         alarm=np.zeros(n),
         central_nuclei=np.zeros(n, np.bool_),
         complement=np.zeros(n),
+        opsonised=np.zeros(n),
         first_voxel=np.concatenate(([0], np.cumsum(territory))).astype(np.int64),
         voxels=flat[inwards].astype(np.int64),
         first_vessel=np.zeros(n + 1, np.int64),

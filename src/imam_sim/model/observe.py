@@ -132,7 +132,7 @@ def _fibres(tissue: Tissue, params: Parameters) -> dict[str, float]:
         "regenerated_area": exact_sum(area[fibres.central_nuclei]),
         "strength": exact_sum(area[~regenerating]) + params.fibre.growth.immature_force * exact_sum(area[regenerating]),
         "perifascicular_area": _perifascicular_area(tissue),
-        "complement_necrotic": _weighted_mean(fibres.complement, np.bincount(voxels.fibre[inside], voxels.debris[inside], fibres.x.size)),
+        "complement_necrotic": _weighted_mean(fibres.opsonised, np.bincount(voxels.fibre[inside], voxels.debris[inside], fibres.x.size)),
         "complement_living": _weighted_mean(fibres.complement, fibres.living),
     }
 

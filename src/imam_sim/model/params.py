@@ -2,7 +2,8 @@
 
 Units: hours, micrometres, ng/mL, pg per cell and hour, cells. Rates are hazards, never chances per step. The path through these records
 (`macrophage.repair_activation.il10_half`) is the only name that a number has. Source keys are those of docs/sources.bib; `wellmixed`
-marks structure and size taken from the well-mixed exploration described in docs/model.md, `handset` what was then set by hand in space.
+marks structure and size taken from the well-mixed exploration described in docs/model.md, `handset` what was then set by hand in space,
+`searched` what a search moved until an acute injury of mouse muscle healed on the published clock.
 """
 
 from __future__ import annotations
@@ -143,21 +144,21 @@ class FibreSecretion(NamedTuple):
     """What fibres give off, as a source in tissue that consists of nothing else."""
 
     damp_fresh: Annotated[
-        float, Quantity("ng/mL/h", 0.0, 1000.0, "danger signals of a fibre at the moment of death", Fitted("wellmixed"))
-    ] = 30.0
-    damp_necrotic: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "danger signals of debris", Fitted("wellmixed"))] = 23.0
+        float, Quantity("ng/mL/h", 0.0, 1000.0, "danger signals of a fibre at the moment of death", Fitted("searched"))
+    ] = 60.0
+    damp_necrotic: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "danger signals of debris", Fitted("searched"))] = 8.0
     il1_fresh: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "interleukin-1 set free at death", Fitted("wellmixed"))] = 2.0
     hgf_fresh: Annotated[
         float, Quantity("ng/mL/h", 0.0, 1000.0, "HGF set free from the matrix at death", Assumed("satellite cells must wake within a day"))
     ] = 3.0
     hgf_necrotic: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "HGF set free around debris", Assumed("as above"))] = 1.0
-    hgf_open: Annotated[
-        float, Quantity("ng/mL/h", 0.0, 1000.0, "HGF of tubes that are cleared and not refilled", Assumed("keeps satellite cells awake"))
-    ] = 0.3
-    ccl2_open: Annotated[
-        float, Quantity("ng/mL/h", 0.0, 1000.0, "CCL2 of tubes that are cleared and not refilled", Fitted("wellmixed"))
-    ] = 0.3
-    igf1_living: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "IGF-1 of living fibres", Fitted("wellmixed"))] = 2.3
+    hgf_open: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "HGF of tubes that are cleared and not refilled", Fitted("searched"))] = (
+        0.15
+    )
+    ccl2_open: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "CCL2 of tubes that are cleared and not refilled", Fitted("searched"))] = (
+        0.3
+    )
+    igf1_living: Annotated[float, Quantity("ng/mL/h", 0.0, 1000.0, "IGF-1 of living fibres", Fitted("searched"))] = 2.3
 
 
 class FibreInjury(NamedTuple):
@@ -169,7 +170,7 @@ class FibreInjury(NamedTuple):
         Quantity(
             "1/h", 0.0, 10.0, "death per fully inflammatory, fully armed macrophage whose whole reach is that fibre", Fitted("handset")
         ),
-    ] = 0.008
+    ] = 0.004
     unarmed_share: Annotated[float, Quantity("1", 0.0, 1.0, "share of that which needs no interferon-gamma", Fitted("wellmixed"))] = 0.0156
     ifn_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interferon-gamma that arms half", Fitted("wellmixed"))] = 1.0
     tnf_free_share: Annotated[
@@ -185,11 +186,11 @@ class FibreInjury(NamedTuple):
 class FibreGrowth(NamedTuple):
     """How a regenerating fibre gets its size back."""
 
-    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "relative growth at full IGF-1 and normal perfusion", Fitted("wellmixed"))] = 0.017
-    igf1_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "IGF-1 of half effect", Fitted("wellmixed"))] = 10.0
-    room_half: Annotated[float, Quantity("1", 1e-06, 1.0, "share of open territory at which growth is halved", Fitted("wellmixed"))] = 0.1
+    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "relative growth at full IGF-1 and normal perfusion", Fitted("searched"))] = 0.045
+    igf1_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "IGF-1 of half effect", Fitted("searched"))] = 20.0
+    room_half: Annotated[float, Quantity("1", 1e-06, 1.0, "share of open territory at which growth is halved", Fitted("searched"))] = 0.05
     debris_half: Annotated[
-        float, Quantity("1", 1e-06, 1.0, "share of debris in the territory at which fusion and growth are halved", Fitted("handset"))
+        float, Quantity("1", 1e-06, 1.0, "share of debris in the territory at which fusion and growth are halved", Fitted("searched"))
     ] = 0.1
     elongation_rate: Annotated[
         float,
@@ -198,9 +199,9 @@ class FibreGrowth(NamedTuple):
             0.0,
             10.0,
             "an open tube being reached along its length at full vigour, where all others regenerate",
-            Assumed("myotubes bridge the distance between nuclei in days"),
+            Fitted("searched"),
         ),
-    ] = 0.02
+    ] = 0.028
     maturation_time: Annotated[
         float, Quantity("h", 1.0, 100000.0, "mean time until a regenerated fibre counts as mature", Assumed("about three weeks"))
     ] = 480.0
@@ -208,8 +209,8 @@ class FibreGrowth(NamedTuple):
         float, Quantity("1", 0.0, 1.0, "force per area of a regenerating fibre over that of a mature one", Assumed("no number found"))
     ] = 0.5
     perfusion_max: Annotated[
-        float, Quantity("1", 1.0, 3.0, "blood supply relative to health beyond which more does not help growth", Assumed("wellmixed"))
-    ] = 1.5
+        float, Quantity("1", 1.0, 3.0, "blood supply relative to health beyond which more does not help growth", Fitted("searched"))
+    ] = 3.0
     wasting_rate: Annotated[
         float,
         Quantity("1/h", 0.0, 1.0, "relative loss of fibre volume without any cause in the tissue, as under a drug", Assumed("0 in health")),
@@ -217,9 +218,9 @@ class FibreGrowth(NamedTuple):
     hypoxic_rate: Annotated[
         float,
         Quantity(
-            "1/h", 0.0, 1.0, "relative loss of the volume of a living fibre without any blood supply", Assumed("halves it in a month")
+            "1/h", 0.0, 1.0, "relative loss of the volume of a living fibre without any blood supply", Assumed("halves it in two weeks")
         ),
-    ] = 0.001
+    ] = 0.002
     supply_need: Annotated[
         float, Quantity("1", 0.01, 1.0, "share of its capillaries below which a fibre thins", Assumed("reserve of half"))
     ] = 0.5
@@ -231,8 +232,8 @@ class Fibre(NamedTuple):
     secretion: FibreSecretion = FibreSecretion()
     injury: FibreInjury = FibreInjury()
     growth: FibreGrowth = FibreGrowth()
-    alarm_time: Annotated[float, Quantity("h", 0.1, 240.0, "time constant of what is special about fresh damage", Fitted("wellmixed"))] = (
-        5.44
+    alarm_time: Annotated[float, Quantity("h", 0.1, 240.0, "time constant of what is special about fresh damage", Fitted("searched"))] = (
+        10.0
     )
     cleared_debris: Annotated[
         float, Quantity("1", 0.001, 0.9, "debris left in a voxel at which it counts as cleared", Assumed("a convention"))
@@ -242,18 +243,20 @@ class Fibre(NamedTuple):
 class Neutrophil(NamedTuple):
     """Neutrophils."""
 
-    entry_rate: Annotated[float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full interleukin-1", Fitted("handset"))] = 0.2
-    il1_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interleukin-1 of half entry", Fitted("wellmixed"))] = 0.22
-    lifetime: Annotated[float, Quantity("h", 0.5, 100.0, "mean time to apoptosis in tissue", Fitted("wellmixed"))] = 8.3
+    entry_rate: Annotated[float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full interleukin-1", Fitted("handset"))] = (
+        0.12
+    )
+    il1_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "interleukin-1 of half entry", Fitted("searched"))] = 0.22
+    lifetime: Annotated[float, Quantity("h", 0.5, 100.0, "mean time to apoptosis in tissue", Fitted("searched"))] = 10.0
     lysis_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "decay of apoptotic cells that nobody eats", Assumed("wellmixed"))] = 0.0167
-    engulf_rate: Annotated[float, Quantity("um3/h", 0.0, 100000.0, "debris cleared by one neutrophil", Fitted("wellmixed"))] = 600.0
+    engulf_rate: Annotated[float, Quantity("um3/h", 0.0, 100000.0, "debris cleared by one neutrophil", Fitted("searched"))] = 2500.0
     volume: Annotated[
         float,
         Quantity("um3", 10.0, 5000.0, "volume of an apoptotic cell, as load for who eats it", Assumed("a sphere of some 8 um across")),
     ] = 300.0
     tnf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("wellmixed"))] = 4.7e-05
-    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("handset"))] = 0.0001
-    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("handset"))] = 1e-06
+    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("searched"))] = 0.0001
+    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion", Fitted("searched"))] = 0.0
 
 
 class MonocyteEntry(NamedTuple):
@@ -261,37 +264,35 @@ class MonocyteEntry(NamedTuple):
 
     stimulated_rate: Annotated[
         float, Quantity("1/h", 0.0, 100.0, "entry per perfused capillary at full ligand and normal blood count", Fitted("handset"))
-    ] = 0.04
-    basal_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary without any signal", Fitted("wellmixed"))] = (
-        0.0027
-    )
-    ccr2_free_share: Annotated[float, Quantity("1", 0.0, 1.0, "share of stimulated entry that does not need CCR2", Fitted("wellmixed"))] = (
-        0.066
+    ] = 0.045
+    basal_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary without any signal", Fitted("handset"))] = 0.0012
+    ccr2_free_share: Annotated[float, Quantity("1", 0.0, 1.0, "share of stimulated entry that does not need CCR2", Fitted("searched"))] = (
+        0.1
     )
     ccr2: Annotated[float, Quantity("1", 0.0, 1.0, "working CCR2: 1 in health, 0 in a knock-out", Measured("arnold2007"))] = 1.0
-    ccl2_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "CCL2 of half entry", Fitted("wellmixed"))] = 1.0
+    ccl2_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "CCL2 of half entry", Fitted("searched"))] = 0.6
 
 
 class Monocyte(NamedTuple):
     """Monocytes in tissue."""
 
     entry: MonocyteEntry = MonocyteEntry()
-    maturation_time: Annotated[float, Quantity("h", 1.0, 100.0, "mean time to macrophage", Fitted("wellmixed"))] = 8.0
+    maturation_time: Annotated[float, Quantity("h", 1.0, 100.0, "mean time to macrophage", Fitted("searched"))] = 9.0
     death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death before maturation", Fitted("wellmixed"))] = 0.002
 
 
 class InflammatoryActivation(NamedTuple):
     """What drives the inflammatory level and what opposes it."""
 
-    at_maturation: Annotated[float, Quantity("1", 0.0, 1.0, "level of a monocyte that has just become a macrophage", Fitted("handset"))] = (
-        0.2
-    )
-    time: Annotated[float, Quantity("h", 0.1, 100.0, "time constant of the level", Fitted("wellmixed"))] = 5.1
-    damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "danger signal of unit drive", Fitted("wellmixed"))] = 7.9
-    tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "TNF-alpha of unit drive", Fitted("wellmixed"))] = 5.2
+    at_maturation: Annotated[
+        float, Quantity("1", 0.0, 1.0, "level of a monocyte that has just become a macrophage", Fitted("searched"))
+    ] = 0.4
+    time: Annotated[float, Quantity("h", 0.1, 100.0, "time constant of the level", Fitted("searched"))] = 8.0
+    damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "danger signal of unit drive", Fitted("searched"))] = 6.0
+    tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "TNF-alpha of unit drive", Fitted("searched"))] = 10.0
     ifn_gain: Annotated[float, Quantity("1", 0.0, 100.0, "drive at saturating interferon-gamma", Fitted("wellmixed"))] = 3.2
     ifn_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "interferon-gamma of half of that", Fitted("wellmixed"))] = 1.0
-    il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 of unit opposition", Fitted("wellmixed"))] = 3.1
+    il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 of unit opposition", Fitted("searched"))] = 1.0
     il4_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-4 of unit opposition", Assumed("wellmixed"))] = 1.0
 
 
@@ -301,26 +302,26 @@ class RepairActivation(NamedTuple):
     at_maturation: Annotated[
         float, Quantity("1", 0.0, 1.0, "level of a monocyte that has just become a macrophage", Assumed("wellmixed"))
     ] = 0.05
-    time: Annotated[float, Quantity("h", 0.1, 500.0, "time constant of the level", Fitted("wellmixed"))] = 28.7
-    load_half: Annotated[float, Quantity("um3", 1.0, 1000000.0, "engulfed volume of unit drive", Fitted("wellmixed"))] = 7000.0
-    il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 of unit drive", Fitted("wellmixed"))] = 1.9
+    time: Annotated[float, Quantity("h", 0.1, 500.0, "time constant of the level", Fitted("searched"))] = 28.0
+    load_half: Annotated[float, Quantity("um3", 1.0, 1000000.0, "engulfed volume of unit drive", Fitted("searched"))] = 7500.0
+    il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 of unit drive", Fitted("searched"))] = 1.5
     il4_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-4 of unit drive", Assumed("wellmixed"))] = 1.0
     ampk_drive: Annotated[float, Quantity("1", 0.0, 100.0, "drive of AMPK without any signal", Fitted("wellmixed"))] = 0.255
     ifn_gain: Annotated[float, Quantity("1", 0.0, 100.0, "opposition at saturating interferon-gamma", Fitted("wellmixed"))] = 2.6
     ifn_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "interferon-gamma of half of that", Fitted("wellmixed"))] = 1.0
-    damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "danger signal of unit opposition", Fitted("wellmixed"))] = 170.0
+    damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "danger signal of unit opposition", Fitted("searched"))] = 30.0
 
 
 class Engulfment(NamedTuple):
     """Eating of debris and of dead cells."""
 
     rate: Annotated[
-        float, Quantity("um3/h", 0.0, 100000.0, "debris cleared by one repair macrophage in full contact", Fitted("handset"))
-    ] = 2000.0
+        float, Quantity("um3/h", 0.0, 100000.0, "debris cleared by one repair macrophage in full contact", Fitted("searched"))
+    ] = 1400.0
     inflammatory_share: Annotated[
-        float, Quantity("1", 0.0, 1.0, "rate of a purely inflammatory macrophage relative to that", Fitted("handset"))
-    ] = 0.35
-    il10_gain: Annotated[float, Quantity("1", 0.0, 100.0, "gain of the rate at saturating IL-10", Fitted("handset"))] = 2.0
+        float, Quantity("1", 0.0, 1.0, "rate of a purely inflammatory macrophage relative to that", Fitted("searched"))
+    ] = 0.5
+    il10_gain: Annotated[float, Quantity("1", 0.0, 100.0, "gain of the rate at saturating IL-10", Fitted("searched"))] = 1.0
     il10_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "IL-10 of half of that", Fitted("wellmixed"))] = 1.0
     corpse_rate: Annotated[
         float, Quantity("1/h", 0.0, 100.0, "hazard of an apoptotic neutrophil per macrophage in reach", Fitted("handset"))
@@ -331,22 +332,20 @@ class Engulfment(NamedTuple):
 class MacrophageSecretion(NamedTuple):
     """Secretion of one macrophage; x a: at full inflammatory level, x r: at full repair level."""
 
-    tnf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TNF-alpha, x a", Fitted("wellmixed"))] = 0.00044
-    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2, x a", Fitted("handset"))] = 0.0001
-    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IL-1beta, x a", Fitted("handset"))] = 2e-06
-    il6_rate: Annotated[
-        float, Quantity("pg/h", 0.0, 1.0, "IL-6, whatever the levels", Assumed("stands for the macrophage mitogens of satellite cells"))
-    ] = 0.001
+    tnf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TNF-alpha, x a", Fitted("searched"))] = 0.0003
+    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2, x a", Fitted("searched"))] = 1.5e-05
+    il1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IL-1beta, x a", Fitted("searched"))] = 0.0
+    il6_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IL-6, whatever the levels", Fitted("searched"))] = 0.0005
     il10_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IL-10, x r", Fitted("wellmixed"))] = 0.00025
-    tgf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TGF-beta, x r", Fitted("wellmixed"))] = 0.00013
+    tgf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TGF-beta, x r", Fitted("searched"))] = 5.5e-05
     igf1_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "IGF-1, x r", Fitted("wellmixed"))] = 0.0036
-    vegf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "VEGF, whatever the levels", Fitted("wellmixed"))] = 0.0005
+    vegf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "VEGF, whatever the levels", Fitted("searched"))] = 0.0001
 
 
 class MacrophageDeath(NamedTuple):
     """What kills macrophages."""
 
-    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death with M-CSF in plenty", Fitted("handset"))] = 0.02
+    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death with M-CSF in plenty", Fitted("searched"))] = 0.02
     starved_rate: Annotated[
         float, Quantity("1/h", 0.0, 1.0, "added death without any M-CSF", Assumed("so that resident cells need the niche"))
     ] = 0.02
@@ -354,8 +353,8 @@ class MacrophageDeath(NamedTuple):
         float, Quantity("ng/mL", 1e-06, 1000.0, "M-CSF that halves the added death", Assumed("of the order of its resting level"))
     ] = 1.0
     tnf_rate: Annotated[
-        float, Quantity("1/h", 0.0, 1.0, "added death of a fully inflammatory cell at saturating TNF-alpha", Fitted("handset"))
-    ] = 0.03
+        float, Quantity("1/h", 0.0, 1.0, "added death of a fully inflammatory cell at saturating TNF-alpha", Fitted("searched"))
+    ] = 0.01
     tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "TNF-alpha of half of that", Fitted("wellmixed"))] = 1.0
 
 
@@ -367,7 +366,7 @@ class Macrophage(NamedTuple):
     engulfment: Engulfment = Engulfment()
     secretion: MacrophageSecretion = MacrophageSecretion()
     death: MacrophageDeath = MacrophageDeath()
-    division_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at full repair level and load", Fitted("wellmixed"))] = 0.02
+    division_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at full repair level and load", Fitted("searched"))] = 0.01
     division_load_half: Annotated[float, Quantity("um3", 1.0, 1e6, "load at which division is half of that", Fitted("wellmixed"))] = 20000.0
     presentation_load_half: Annotated[
         float, Quantity("um3", 1.0, 1e6, "load at which a macrophage presents half as much as it can", Fitted("wellmixed"))
@@ -382,16 +381,16 @@ class Cd4(NamedTuple):
     ] = 0.95
     entry_rate: Annotated[
         float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary at full presentation without tolerance", Fitted("handset"))
-    ] = 0.002
+    ] = 0.0025
     presentation_half: Annotated[
         float, Quantity("cells/mm3", 1.0, 1000000.0, "presenting macrophages of half effect", Fitted("handset"))
-    ] = 2000.0
+    ] = 300.0
     division_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at full presentation without tolerance", Fitted("wellmixed"))] = (
         0.0262
     )
     density_max: Annotated[float, Quantity("cells/mm3", 1.0, 1000000.0, "density at which division stops", Assumed("wellmixed"))] = 1500.0
     lifetime: Annotated[float, Quantity("h", 1.0, 10000.0, "mean time in tissue", Fitted("wellmixed"))] = 163.0
-    ifn_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of interferon-gamma", Fitted("handset"))] = 0.002
+    ifn_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of interferon-gamma", Fitted("handset"))] = 0.0015
     il10_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-10", Assumed("wellmixed"))] = 0.00027
     il4_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "secretion of IL-4", Assumed("a Th2 share of a tenth"))] = 3e-05
     suppression_half: Annotated[
@@ -520,8 +519,8 @@ class Complement(NamedTuple):
     half_life: Annotated[float, Quantity("h", 1.0, 1000.0, "half-life in blood", Assumed("some days"))] = 60.0
     deposition_rate: Annotated[
         float, Quantity("1/h", 0.0, 10.0, "deposition on debris, or where bound antibody is 1", Assumed("within a day"))
-    ] = 0.1
-    loss_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "shedding", Assumed("within days"))] = 0.03
+    ] = 0.3
+    loss_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "shedding", Assumed("within days"))] = 0.1
     ifn_gain: Annotated[
         float,
         Quantity(
@@ -540,39 +539,39 @@ class Particle(NamedTuple):
 
     damp_rate: Annotated[
         float, Quantity("ng/mL/h", 0.0, 1000.0, "danger signal of a voxel full of particles", Assumed("about that of debris"))
-    ] = 20.0
+    ] = 40.0
     ccl2_rate: Annotated[
         float, Quantity("ng/mL/h", 0.0, 1000.0, "CCL2 of the cells at a voxel full of particles", Assumed("enough to hold a granuloma"))
-    ] = 5.0
+    ] = 6.0
     dissolution_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "dissolution", Assumed("lasts for years [gherardi1998]"))] = 4e-05
 
 
 class SatelliteActivation(NamedTuple):
     """Waking of quiescent satellite cells and return to sleep."""
 
-    rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "activation at saturating cue", Fitted("wellmixed"))] = 0.0513
-    hgf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "HGF of unit cue", Fitted("wellmixed"))] = 0.05
+    rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "activation at saturating cue", Fitted("searched"))] = 0.1
+    hgf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "HGF of unit cue", Fitted("searched"))] = 0.15
     tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000000.0, "TNF-alpha of unit cue", Fitted("wellmixed"))] = 12.0
-    renewal_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "return to sleep without cue", Fitted("wellmixed"))] = 0.0917
+    renewal_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "return to sleep without cue", Fitted("searched"))] = 0.1
 
 
 class SatelliteDivision(NamedTuple):
     """Division of activated satellite cells."""
 
-    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at saturating IL-6 with room", Fitted("wellmixed"))] = 0.0688
-    il6_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "IL-6 of half effect (Hill coefficient 2)", Fitted("handset"))] = 3.5
+    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at saturating IL-6 with room", Fitted("searched"))] = 0.085
+    il6_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "IL-6 of half effect (Hill coefficient 2)", Fitted("searched"))] = 1.8
     crowding: Annotated[
-        float, Quantity("1", 1.0, 1000.0, "cells of the lineage within reach at which division stops", Assumed("contact inhibition"))
-    ] = 5.0
+        float, Quantity("1", 1.0, 1000.0, "cells of the lineage within reach at which division stops", Fitted("searched"))
+    ] = 2.5
 
 
 class SatelliteDifferentiation(NamedTuple):
     """From dividing cell to myocyte."""
 
-    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "differentiation at saturating TNF-alpha and IGF-1", Fitted("wellmixed"))] = 0.0651
-    tnf_free_share: Annotated[float, Quantity("1", 0.0, 1.0, "share that needs no TNF-alpha", Fitted("wellmixed"))] = 0.1
+    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "differentiation at saturating TNF-alpha and IGF-1", Fitted("searched"))] = 0.2
+    tnf_free_share: Annotated[float, Quantity("1", 0.0, 1.0, "share that needs no TNF-alpha", Fitted("searched"))] = 0.02
     tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "TNF-alpha of half effect (p38)", Fitted("wellmixed"))] = 0.07
-    igf1_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "IGF-1 of half effect", Fitted("wellmixed"))] = 35.0
+    igf1_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "IGF-1 of half effect", Fitted("searched"))] = 40.0
     contact_half: Annotated[
         float,
         Quantity(
@@ -580,9 +579,9 @@ class SatelliteDifferentiation(NamedTuple):
             0.01,
             100.0,
             "cells of the lineage within reach, itself included, at half effect",
-            Assumed("community effect of muscle precursors [gurdon1988]"),
+            Fitted("searched"),
         ),
-    ] = 2.0
+    ] = 1.0
 
 
 class Satellite(NamedTuple):
@@ -591,24 +590,24 @@ class Satellite(NamedTuple):
     activation: SatelliteActivation = SatelliteActivation()
     division: SatelliteDivision = SatelliteDivision()
     differentiation: SatelliteDifferentiation = SatelliteDifferentiation()
-    death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of activated cells", Assumed("wellmixed"))] = 0.004
-    surplus_rate: Annotated[
-        float, Quantity("1/h", 0.0, 1.0, "loss of quiescent cells for which there is no niche", Assumed("the pool is back within weeks"))
-    ] = 0.01
+    death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of activated cells", Fitted("searched"))] = 0.004
+    surplus_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "loss of quiescent cells for which there is no niche", Fitted("searched"))] = (
+        0.03
+    )
     injury_death: Annotated[
-        float, Quantity("1", 0.0, 1.0, "share of the cells of a fibre that die with it in a toxin injury", Fitted("wellmixed"))
-    ] = 0.8
-    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2 of an activated cell", Fitted("wellmixed"))] = 0.00018
+        float, Quantity("1", 0.0, 1.0, "share of the cells of a fibre that die with it in a toxin injury", Fitted("searched"))
+    ] = 0.7
+    ccl2_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2 of an activated cell", Fitted("searched"))] = 2e-06
 
 
 class Myocyte(NamedTuple):
     """Myocytes."""
 
-    fusion_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "fusion in contact with open territory", Fitted("wellmixed"))] = 0.085
+    fusion_rate: Annotated[float, Quantity("1/h", 0.0, 10.0, "fusion in contact with open territory", Fitted("searched"))] = 0.5
     room_half: Annotated[float, Quantity("1", 1e-6, 1.0, "open share of the territory at which fusion is halved", Fitted("wellmixed"))] = (
         0.05
     )
-    death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of cells that do not fuse", Fitted("handset"))] = 0.02
+    death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "death of cells that do not fuse", Fitted("searched"))] = 0.02
     volume: Annotated[
         float,
         Quantity("um3", 1000.0, 1000000.0, "fibre volume that one fused nucleus brings (myonuclear domain)", Measured("alghazawi2025")),
@@ -618,22 +617,20 @@ class Myocyte(NamedTuple):
 class Fibroblast(NamedTuple):
     """Fibroblasts and myofibroblasts."""
 
-    division_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at saturating cue with room", Fitted("wellmixed"))] = 0.0471
+    division_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "division at saturating cue with room", Fitted("searched"))] = 0.04
     satellite_half: Annotated[
         float, Quantity("1", 0.01, 1000.0, "activated satellite cells within reach of unit cue", Fitted("wellmixed"))
     ] = 2.0
     tgf_half: Annotated[
         float,
-        Quantity(
-            "ng/mL", 1e-06, 1000.0, "TGF-beta above which it drives division and activation (Hill coefficient 2)", Fitted("wellmixed")
-        ),
-    ] = 2.0
-    hgf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "HGF of unit cue (grows with its square)", Fitted("handset"))] = 0.3
+        Quantity("ng/mL", 1e-06, 1000.0, "TGF-beta above which it drives division and activation (Hill coefficient 2)", Fitted("searched")),
+    ] = 3.0
+    hgf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "HGF of unit cue (grows with its square)", Fitted("searched"))] = 0.5
     crowding: Annotated[
         float, Quantity("1", 1.0, 1000.0, "fibroblasts within reach at which division stops", Assumed("contact inhibition"))
     ] = 5.0
     return_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "loss of fibroblasts born since the start", Fitted("wellmixed"))] = 0.0098
-    tnf_death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "added loss at saturating TNF-alpha", Fitted("lemos2015"))] = 0.0277
+    tnf_death_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "added loss at saturating TNF-alpha", Fitted("searched"))] = 0.035
     tnf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "TNF-alpha of half of that", Fitted("wellmixed"))] = 1.0
     tgf_rescue_half: Annotated[
         float, Quantity("ng/mL", 1e-06, 1000.0, "TGF-beta that halves that loss (Hill coefficient 2)", Fitted("lemos2015"))
@@ -644,8 +641,8 @@ class Fibroblast(NamedTuple):
     deactivation_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "myofibroblast to fibroblast", Assumed("about a week"))] = 0.006
     tgf_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "TGF-beta", Fitted("wellmixed"))] = 0.00019
     mcsf_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "M-CSF", Assumed("about 1 ng/mL at rest"))] = 0.0001
-    ccl2_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2 at saturating danger signal", Fitted("handset"))] = 0.00012
-    damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "danger signal of half of that", Assumed("wellmixed"))] = 10.0
+    ccl2_secretion_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "CCL2 at saturating danger signal", Fitted("searched"))] = 6e-05
+    damp_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "danger signal of half of that", Fitted("searched"))] = 4.0
 
 
 class Collagen(NamedTuple):
@@ -654,14 +651,12 @@ class Collagen(NamedTuple):
     turnover_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "turnover of healthy collagen", Fitted("wellmixed"))] = 0.00112
     deposition_rate: Annotated[
         float,
-        Quantity(
-            "um3/h", 0.0, 100000.0, "volume that one myofibroblast brings up by one healthy level", Assumed("doubles its reach in a week")
-        ),
-    ] = 110.0
+        Quantity("um3/h", 0.0, 100000.0, "volume that one myofibroblast brings up by one healthy level", Fitted("searched")),
+    ] = 50.0
     mmp_gain: Annotated[float, Quantity("1", 0.0, 100.0, "gain of the loss per macrophage in reach", Fitted("wellmixed"))] = 0.3
     scar_rate: Annotated[
-        float, Quantity("1/h", 0.0, 1.0, "closing of open space at saturating TGF-beta among fibroblasts", Fitted("handset"))
-    ] = 0.002
+        float, Quantity("1/h", 0.0, 1.0, "closing of open space at saturating TGF-beta among fibroblasts", Fitted("searched"))
+    ] = 0.001
     scar_tgf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "TGF-beta of half effect", Fitted("wellmixed"))] = 1.0
     scar_fibroblast_half: Annotated[float, Quantity("1", 0.01, 1000.0, "fibroblasts within reach of half effect", Assumed("wellmixed"))] = (
         1.0
@@ -682,22 +677,24 @@ class Vessel(NamedTuple):
     """Capillaries."""
 
     injury_loss: Annotated[
-        float, Quantity("1", 0.0, 1.0, "share of the capillaries at a fibre that a toxin injury closes", Assumed("wellmixed"))
-    ] = 0.8
+        float, Quantity("1", 0.0, 1.0, "share of the capillaries at a fibre that a toxin injury closes", Fitted("searched"))
+    ] = 0.6
     necrosis_loss: Annotated[
         float,
         Quantity("1", 0.0, 1.0, "share of the capillaries at a fibre that its death by inflammation closes", Assumed("spared mostly")),
     ] = 0.2
     complement_rate: Annotated[
-        float, Quantity("1/h", 0.0, 10.0, "closing of a capillary that is covered with membrane attack complex", Assumed("days"))
-    ] = 0.02
-    regrowth_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "reopening at saturating VEGF", Fitted("wellmixed"))] = 0.0289
+        float, Quantity("1/h", 0.0, 10.0, "closing of a capillary that is covered with membrane attack complex", Assumed("hours"))
+    ] = 0.2
+    regrowth_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "reopening at saturating VEGF", Fitted("searched"))] = 0.03
     sprouting_rate: Annotated[
-        float, Quantity("1/h", 0.0, 1.0, "sprouting at saturating VEGF, per site at an open capillary", Fitted("handset"))
-    ] = 0.02
-    sprouting_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "VEGF of half of that (Hill coefficient 2)", Fitted("handset"))] = 1.5
-    pruning_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "loss of sprouts without VEGF", Assumed("a week or two"))] = 0.006
-    vegf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "VEGF of half effect", Fitted("wellmixed"))] = 1.0
+        float, Quantity("1/h", 0.0, 1.0, "sprouting at saturating VEGF, per site at an open capillary", Fitted("searched"))
+    ] = 0.04
+    sprouting_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "VEGF of half of that (Hill coefficient 2)", Fitted("searched"))] = (
+        3.0
+    )
+    pruning_rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "loss of sprouts without VEGF", Fitted("searched"))] = 0.006
+    vegf_half: Annotated[float, Quantity("ng/mL", 1e-06, 1000.0, "VEGF of half effect", Fitted("searched"))] = 2.0
     vegf_rate: Annotated[float, Quantity("pg/h", 0.0, 1.0, "VEGF of the tissue around a closed capillary", Fitted("wellmixed"))] = 8e-05
     ccl2_rate: Annotated[
         float,
@@ -706,9 +703,9 @@ class Vessel(NamedTuple):
             0.0,
             1.0,
             "CCL2 of the tissue around a closed capillary",
-            Assumed("ischaemic tissue keeps calling monocytes; no rate found"),
+            Fitted("searched"),
         ),
-    ] = 2e-05
+    ] = 4e-05
 
 
 class Blood(NamedTuple):
@@ -779,7 +776,7 @@ class Geometry(NamedTuple):
     capillaries_around_fibre: Annotated[float, Quantity("1", 0.0, 20.0, "capillaries that touch a fibre", Measured("brodal1977"))] = 4.0
     venules: Annotated[
         float, Quantity("1/mm2", 0.0, 10000.0, "venules per area of perimysium and fascia", Assumed("where leukocytes mostly come in"))
-    ] = 150.0
+    ] = 300.0
     capillary_reach: Annotated[
         float, Quantity("um", 5.0, 50.0, "distance from a voxel of a fibre within which a capillary touches it", Assumed("the next voxel"))
     ] = 7.5
@@ -830,9 +827,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "geometry.perimysium_width": Preset(15.0, Assumed("thinner than in man")),
         "geometry.fascia_width": Preset(30.0, Assumed("thinner than in man")),
         "geometry.satellites_per_fibre": Preset(0.11, Measured("alghazawi2025")),
-        "neutrophil.entry_rate": Preset(0.1, Fitted("handset")),
-        "monocyte.entry.stimulated_rate": Preset(0.02, Fitted("handset")),
-        "monocyte.entry.basal_rate": Preset(0.0012, Fitted("wellmixed")),
-        "cd4.entry_rate": Preset(1e-3, Fitted("handset")),
+        "neutrophil.entry_rate": Preset(0.0525, Fitted("searched")),
+        "monocyte.entry.stimulated_rate": Preset(0.017, Fitted("searched")),
+        "monocyte.entry.basal_rate": Preset(0.0006, Fitted("searched")),
+        "cd4.entry_rate": Preset(0.0012, Fitted("handset")),
     },
 }

@@ -154,7 +154,8 @@ class Fibres(NamedTuple):
     volume: Floats  # um3 of living fibre in the slab; `living` follows it in whole voxels
     alarm: Floats  # 1 at death, falls off: how fresh the damage is
     central_nuclei: Flags  # has been through regeneration
-    complement: Floats  # membrane attack complex on it, 0-1
+    complement: Floats  # membrane attack complex on its living membrane, 0-1
+    opsonised: Floats  # the same on its debris
     first_voxel: Longs  # where its voxels start in `voxels`, one entry more than fibres
     voxels: Longs  # flat index of each fibre's voxels, innermost first
     first_vessel: Longs  # where its capillaries start in `vessels`, one entry more than fibres

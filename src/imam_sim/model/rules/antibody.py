@@ -24,9 +24,15 @@ def antibody_target(b_cells: float, p: Antibody) -> float:
 
 
 @jit
-def deposition_on_fibre(debris: float, living: float, antibody: float, complement: float, binding: float, p: Complement) -> float:
-    """Rate of deposition on a fibre [1/h]: deposition_rate complement (debris + binding antibody living), shares of its territory."""
-    return p.deposition_rate * complement * (debris + binding * antibody * living)
+def deposition_on_debris(debris: float, complement: float, p: Complement) -> float:
+    """Rate of deposition on the debris of a fibre [1/h]: deposition_rate complement debris, the share of its territory."""
+    return p.deposition_rate * complement * debris
+
+
+@jit
+def deposition_on_membrane(living: float, antibody: float, complement: float, binding: float, p: Complement) -> float:
+    """Rate of deposition on the membrane of a fibre [1/h]: deposition_rate complement binding antibody living, a share of its territory."""
+    return p.deposition_rate * complement * binding * antibody * living
 
 
 @jit
@@ -46,13 +52,16 @@ def coated(before: float, deposition: float, p: Complement, dt: float) -> float:
 
 @jit
 def coat_fibres(fibres: Fibres, debris: Floats, blood: Floats, antibody: Antibody, p: Complement, now: Now) -> None:
-    """Let complement settle on fibres; `debris` is the share of each territory (writes complement)."""
-    working = antibody.share * blood[Compartment.AUTOANTIBODY]
+    """Let complement settle on fibres; `debris` is the share of each territory (writes complement, opsonised)."""
+    working, level = antibody.share * blood[Compartment.AUTOANTIBODY], blood[Compartment.COMPLEMENT]
     for f in range(fibres.x.size):
         alive = fibres.living[f] / fibres.territory[f]
-        gain = deposition_on_fibre(debris[f], alive, working, blood[Compartment.COMPLEMENT], antibody.fibre_binding, p)
-        if gain > 0.0 or fibres.complement[f] > 0.0:
-            fibres.complement[f] = coated(fibres.complement[f], gain, p, now.dt)
+        on_membrane = deposition_on_membrane(alive, working, level, antibody.fibre_binding, p)
+        if on_membrane > 0.0 or fibres.complement[f] > 0.0:
+            fibres.complement[f] = coated(fibres.complement[f], on_membrane, p, now.dt)
+        on_debris = deposition_on_debris(debris[f], level, p)
+        if on_debris > 0.0 or fibres.opsonised[f] > 0.0:
+            fibres.opsonised[f] = coated(fibres.opsonised[f], on_debris, p, now.dt)
 
 
 @jit

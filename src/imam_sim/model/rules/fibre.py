@@ -87,7 +87,12 @@ def come_back(fibres: Fibres) -> tuple[float, float]:
 
 @jit
 def necrose(f: int, fibres: Fibres, ground: Bytes, debris: Floats) -> None:
-    """Kill fibre f: its living voxels turn into debris, its alarm rises by the share that died (writes fibres, ground, debris)."""
+    """Kill fibre f: its living voxels turn into debris, its alarm rises by the share that died (writes fibres, ground, debris).
+
+    What complement lay on its membrane now lies on its debris.
+    """
+    fibres.opsonised[f] = max(fibres.opsonised[f], fibres.complement[f])
+    fibres.complement[f] = 0.0
     fibres.alarm[f] += fibres.living[f] / fibres.territory[f]
     fibres.state[f] = FibreState.NECROTIC
     fibres.living[f] = 0
