@@ -186,7 +186,7 @@ class FibreInjury(NamedTuple):
 class FibreGrowth(NamedTuple):
     """How a regenerating fibre gets its size back."""
 
-    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "relative growth at full IGF-1 and normal perfusion", Fitted("searched"))] = 0.045
+    rate: Annotated[float, Quantity("1/h", 0.0, 1.0, "relative growth at full IGF-1 and normal perfusion", Fitted("searched"))] = 0.04
     igf1_half: Annotated[float, Quantity("ng/mL", 1e-06, 10000.0, "IGF-1 of half effect", Fitted("searched"))] = 20.0
     room_half: Annotated[float, Quantity("1", 1e-06, 1.0, "share of open territory at which growth is halved", Fitted("searched"))] = 0.05
     debris_half: Annotated[
@@ -201,7 +201,7 @@ class FibreGrowth(NamedTuple):
             "an open tube being reached along its length at full vigour, where all others regenerate",
             Fitted("searched"),
         ),
-    ] = 0.028
+    ] = 0.019
     maturation_time: Annotated[
         float, Quantity("h", 1.0, 100000.0, "mean time until a regenerated fibre counts as mature", Assumed("about three weeks"))
     ] = 480.0
