@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 
 from imam_sim.cli import Exit, main
 from imam_sim.study import validate as study
-from imam_sim.study.findings import Judged, arm_scenario, load_findings
+from imam_sim.study.findings import Judged, arm_scenario, load_findings, shipped
 from imam_sim.study.scenario import ScenarioError
 from imam_sim.study.simulate import prepare_kernels, simulate
-from imam_sim.study.validate import Run, courses_of, got, plan, seconds_needed, table, validate
+from imam_sim.study.validate import Run, Validation, courses_of, got, plan, seconds_needed, summary, table, validate
 
 FINDINGS = """
 schema = 1
@@ -241,3 +241,13 @@ def test_numbers_are_told_in_few_characters(judged: Judged, compared: bool, text
 def test_a_finding_holds_only_where_every_check_does(file: Path) -> None:
     told = validate(load_findings(file, ["monocytes-enter", "drugs"]), "quick")
     assert table(told).splitlines()[-1] == "checks: 1 hit, 1 miss, 1 not modelled; 0 of 2 findings hold in every check"
+
+
+def test_a_note_of_the_file_stands_below_the_table_and_in_the_summary(tmp_path: Path) -> None:
+    file = tmp_path / "findings.toml"
+    text = shipped().read_text(encoding="utf-8")
+    file.write_text(text.replace('note = """How the shipped numbers were chosen', 'note = """A word on the choice', 1), encoding="utf-8")
+    findings = load_findings(file, only=("imam-outcome",))
+    validation = Validation("quick", 1, findings, ((findings.findings[0], ()),), {})
+    assert "\nA word on the choice" in table(validation)
+    assert summary(validation)["note"].startswith("A word on the choice")

@@ -200,18 +200,20 @@ class Finding(_Table):
 
 class _File(_Table):
     schema_version: Literal[1] = Field(validation_alias="schema")
+    note: str = ""  # what a reader of the verdicts must know about how the shipped numbers were chosen
     scale: dict[str, Scale]
     arm: tuple[Arm, ...] = ()
     finding: tuple[Finding, ...] = ()
 
 
 class Findings(NamedTuple):
-    """A checked file of findings: `arms` by name with what they inherit, `scales` by name."""
+    """A checked file of findings: `arms` by name with what they inherit, `scales` by name; `note` goes below every table."""
 
     path: Path
     scales: Mapping[str, Scale]
     arms: Mapping[str, Arm]
     findings: tuple[Finding, ...]
+    note: str = ""
 
 
 def shipped(name: str = FILE) -> Path:
@@ -265,7 +267,7 @@ def load_findings(path: Path | str | None = None, only: Collection[str] = ()) ->
         chosen.append(finding.model_copy(update={"checks": tuple(checks)}))
     if problems:
         raise ScenarioError(problems)
-    findings = Findings(path, file.scale, arms, tuple(chosen))
+    findings = Findings(path, file.scale, arms, tuple(chosen), file.note)
     places = {arm.name: f"{path}:{_line(lines, ('arm', n))}" for n, arm in enumerate(file.arm)}
     _check_arms(findings, places)
     return findings

@@ -226,6 +226,8 @@ def table(validation: Validation) -> str:
     told = f"{validation.count(HIT)} hit, {validation.count(MISS)} miss, {validation.count(NOT_MODELLED)} not modelled"
     whole = sum(bool(rows) and all(row.judged.hit for row in rows) for _, rows in validation.rows)
     lines += ["", f"checks: {told}; {whole} of {len(validation.rows)} findings hold in every check"]
+    if validation.findings.note:
+        lines += ["", *_folded(validation.findings.note, 0)]
     return "\n".join(lines)
 
 
@@ -259,6 +261,7 @@ def summary(validation: Validation) -> dict[str, Any]:
         "version": version("imam-sim"),
         "scale": {"name": validation.scale, **scale.model_dump()},
         "seed": validation.seed,
+        "note": validation.findings.note,
         "checks": {name.replace(" ", "_"): validation.count(name) for name in (HIT, MISS, NOT_MODELLED)},
         "findings": [_finding_summary(finding, rows) for finding, rows in validation.rows],
     }
