@@ -518,3 +518,8 @@ def test_sets_are_judged_and_kept(command: list[str], tmp_path: Path) -> None:
 )
 def test_options_that_cannot_go_together_are_refused(command: list[str], words: list[str]) -> None:
     assert CliRunner().invoke(main, ["validate", "--findings", command[2], *words]).exit_code == Exit.BAD_INPUT
+
+
+def test_the_shipped_sets_are_twenty_at_least_and_differ() -> None:
+    sets = load_sets()
+    assert len({tuple(sorted(values.items())) for values in sets}) == len(sets) >= 20

@@ -48,7 +48,7 @@ def forest(validation: Validation) -> Figure:
     _lines(right, windows, _place)
     right.set_xlim(-FARTHEST * 1.1, FARTHEST * 1.1)
     right.axvspan(-1.0, 1.0, color="0.92", zorder=0)
-    right.set_xlabel("place in the expected window (grey); beyond it in half widths")
+    right.set_xlabel("place in the expected window (grey)")
     sheet.suptitle(f"Published findings, scale {validation.scale}: hit (blue) or miss (red)")
     return sheet
 
