@@ -411,10 +411,6 @@ def close_by_complement(world: World, p: parameters.Vessel, now: Now) -> None:
             vessel.perfused = False
 
 
-def age_b_cells(world: World, p: parameters.Antibody, now: Now) -> None:
-    age_t_cells(world, Kind.B_CELL, p.b_cell_lifetime, Draw.B_CELL_DEATH, now)
-
-
 def dissolve(world: World, p: parameters.Particle, now: Now) -> None:
     for voxel in world.voxels.values():
         voxel.particles *= exp(-p.dissolution_rate * now.dt)
@@ -1003,9 +999,9 @@ def recognition(antigen: float, regulators: float, p: parameters.Cd4) -> float:
     return (1.0 - p.tolerance) * antigen / (1.0 + regulators / p.suppression_half)
 
 
-def age_t_cells(world: World, kind: int, lifetime: float, decision: Draw, now: Now) -> None:
+def depart(world: World, kind: int, rate: float, decision: Draw, now: Now) -> None:
     for cell in world.of_kind(kind):
-        if happens(now, cell.id, decision, 1.0 / lifetime):
+        if happens(now, cell.id, decision, rate):
             cell.kind = Kind.NONE
 
 
@@ -1028,12 +1024,6 @@ def secrete_as_t_cell(world: World, dilution: float, cd4: parameters.Cd4, regula
         for cell in world.of_kind(kind):
             for signal, rate in rates.items():
                 world.secrete(signal, cell.x, cell.y, rate * dilution)
-
-
-def deplete(world: World, kind: Kind, rate: float, now: Now) -> None:
-    for cell in world.of_kind(kind):
-        if lot(now, cell.id, Draw.DEPLETION) < chance(rate, now.dt):
-            cell.kind = Kind.NONE
 
 
 def close_vessels(world: World, died: list[bool], share: float, injury: int, now: Now) -> None:
@@ -1139,9 +1129,9 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
     at_maturation = params.macrophage.inflammatory_activation.at_maturation, params.macrophage.repair_activation.at_maturation
     mature_monocytes(world, params.monocyte, *at_maturation, now)
     turn_over_cd4(world, births, recognised, helpers, params.cd4, now)
-    age_t_cells(world, Kind.REGULATORY_T, params.regulatory_t.lifetime, Draw.REGULATORY_DEATH, now)
-    age_t_cells(world, Kind.CD8, params.cd8.lifetime, Draw.CD8_DEATH, now)
-    age_b_cells(world, params.antibody, now)
+    depart(world, Kind.REGULATORY_T, 1.0 / params.regulatory_t.lifetime, Draw.REGULATORY_DEATH, now)
+    depart(world, Kind.CD8, 1.0 / params.cd8.lifetime, Draw.CD8_DEATH, now)
+    depart(world, Kind.B_CELL, 1.0 / params.antibody.b_cell_lifetime, Draw.B_CELL_DEATH, now)
     wake(world, params.satellite.activation, now)
     thin_out(world, params.geometry.satellites_per_fibre * len(world.fibres), params.satellite, now)
     differentiate(world, lineage, params.satellite, now)

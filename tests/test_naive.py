@@ -23,9 +23,9 @@ from imam_sim.model.rng import Draw
 from imam_sim.model.rules import (
     antibody,
     blood,
+    departure,
     fibre,
     fibroblast,
-    intervention,
     macrophage,
     motion,
     neutrophil,
@@ -632,8 +632,8 @@ def test_satellite_cells_die_with_their_fibre_alike(pair: Pair) -> None:
 
 
 def test_cells_are_depleted_alike(pair: Pair) -> None:
-    intervention.deplete(pair.cells, int(Kind.MACROPHAGE), 1.0, NOW)
-    naive.deplete(pair.world, Kind.MACROPHAGE, 1.0, NOW)
+    departure.depart(pair.cells, int(Kind.MACROPHAGE), 1.0, int(Draw.DEPLETION), NOW)
+    naive.depart(pair.world, Kind.MACROPHAGE, 1.0, Draw.DEPLETION, NOW)
     assert min(pair.turned(Kind.MACROPHAGE, Kind.NONE), pair.turned(Kind.MACROPHAGE, Kind.MACROPHAGE)) >= 5
     pair.assert_equal()
 
@@ -695,12 +695,13 @@ def test_cd4_cells_turn_over_alike(pair: Pair) -> None:
 
 def test_other_lymphocytes_die_alike(pair: Pair) -> None:
     p = pair.params
-    t_cell.age_t_cells(pair.cells, int(Kind.REGULATORY_T), p.regulatory_t.lifetime, int(Draw.REGULATORY_DEATH), NOW)
-    t_cell.age_t_cells(pair.cells, int(Kind.CD8), p.cd8.lifetime, int(Draw.CD8_DEATH), NOW)
-    antibody.age_b_cells(pair.cells, p.antibody, NOW)
-    naive.age_t_cells(pair.world, Kind.REGULATORY_T, p.regulatory_t.lifetime, Draw.REGULATORY_DEATH, NOW)
-    naive.age_t_cells(pair.world, Kind.CD8, p.cd8.lifetime, Draw.CD8_DEATH, NOW)
-    naive.age_b_cells(pair.world, p.antibody, NOW)
+    for kind, lifetime, decision in (
+        (Kind.REGULATORY_T, p.regulatory_t.lifetime, Draw.REGULATORY_DEATH),
+        (Kind.CD8, p.cd8.lifetime, Draw.CD8_DEATH),
+        (Kind.B_CELL, p.antibody.b_cell_lifetime, Draw.B_CELL_DEATH),
+    ):
+        departure.depart(pair.cells, int(kind), 1.0 / lifetime, int(decision), NOW)
+        naive.depart(pair.world, kind, 1.0 / lifetime, decision, NOW)
     for kind in (Kind.REGULATORY_T, Kind.CD8, Kind.B_CELL):
         assert min(pair.turned(kind, Kind.NONE), pair.turned(kind, kind)) >= 3
     pair.assert_equal()

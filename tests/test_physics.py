@@ -41,6 +41,7 @@ from imam_sim.model.rng import Draw
 from imam_sim.model.rules import (
     antibody,
     blood,
+    departure,
     fibre,
     fibroblast,
     injury,
@@ -225,15 +226,15 @@ def cd4_leave(cells: Cells, rate: float, now: Now) -> None:
 
 
 def regulatory_leave(cells: Cells, rate: float, now: Now) -> None:
-    t_cell.age_t_cells(cells, int(Kind.REGULATORY_T), 1.0 / rate, int(Draw.REGULATORY_DEATH), now)
+    departure.depart(cells, int(Kind.REGULATORY_T), rate, int(Draw.REGULATORY_DEATH), now)
 
 
 def cd8_leave(cells: Cells, rate: float, now: Now) -> None:
-    t_cell.age_t_cells(cells, int(Kind.CD8), 1.0 / rate, int(Draw.CD8_DEATH), now)
+    departure.depart(cells, int(Kind.CD8), rate, int(Draw.CD8_DEATH), now)
 
 
 def b_cells_leave(cells: Cells, rate: float, now: Now) -> None:
-    antibody.age_b_cells(cells, Antibody(b_cell_lifetime=1.0 / rate), now)
+    departure.depart(cells, int(Kind.B_CELL), rate, int(Draw.B_CELL_DEATH), now)
 
 
 AGING = [

@@ -27,9 +27,10 @@ from scipy.fft import dctn, idctn
 from imam_sim.model.jit import jit
 from imam_sim.model.maths import expm1
 from imam_sim.model.params import SignalTransport
-from imam_sim.model.state import SIGNAL_VOXEL, Fields, Floats, Longs, Signal
+from imam_sim.model.state import SIGNAL_VOXEL, VOXEL, Fields, Floats, Longs, Signal
 
 QUANTUM = 2.0**-32  # ng/mL/h or 1/h: secretion and uptake are summed in whole steps of this, so no sum depends on the order of cells
+VOXEL_SHARE = (VOXEL / SIGNAL_VOXEL) ** 2  # of a signal voxel, that a tissue voxel is
 LARGEST = 2.0**53  # steps of QUANTUM that one source may add: 2 million ng/mL/h
 REFUSED = -(2**62)  # what a source beyond that adds, so that the sum is below zero and the step stops
 PI = 3.141592653589793

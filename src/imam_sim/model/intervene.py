@@ -10,7 +10,8 @@ from imam_sim.model.fields import Transport, put
 from imam_sim.model.maths import hazard
 from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters
-from imam_sim.model.rules import fibre, injury, intervention, satellite
+from imam_sim.model.rng import Draw
+from imam_sim.model.rules import departure, fibre, injury, intervention, satellite
 from imam_sim.model.state import Compartment, Ground, Kind, Now, Signal, Tissue, in_use, size
 from imam_sim.model.step import after_death
 
@@ -30,7 +31,7 @@ def deplete(tissue: Tissue, kinds: Sequence[Kind], shares: Sequence[float], now:
     """Remove cells of some kinds at the hazards, added up, each of which alone takes a share of them within a day."""
     rate = sum(hazard(share, DAY) for share in sorted(shares))
     for kind in kinds:
-        intervention.deplete(in_use(tissue), int(kind), rate, now)
+        departure.depart(in_use(tissue), int(kind), rate, int(Draw.DEPLETION), now)
 
 
 def inject(tissue: Tissue, signal: Signal, amount: float, place: intervention.Place, transport: Transport) -> None:

@@ -86,6 +86,9 @@ class Draw(IntEnum):
     INITIAL_CELL = 114
     INITIAL_HEADING = 115
     INITIAL_VENULE = 116
+    POT_PIECE_EATEN = 200  # as the next two, of the stirred pot only
+    POT_PIECE_FILLED = 201
+    POT_CAPILLARY_CLOSED = 202
 
 
 @jit

@@ -13,6 +13,7 @@ from imam_sim.model.rng import Draw
 from imam_sim.model.rules import (
     antibody,
     blood,
+    departure,
     fibre,
     fibroblast,
     macrophage,
@@ -219,9 +220,9 @@ def live(tissue: Tissue, newborns: Newborns, near: Near, immunity: Immunity, par
     macrophage.kill_macrophages(cells, level, params.macrophage.death, now)
     macrophage.mature_monocytes(cells, params.monocyte, inflammatory.at_maturation, repair.at_maturation, now)
     t_cell.turn_over_cd4(newborns, cells, immunity.recognised, immunity.cd4, params.cd4, now)
-    t_cell.age_t_cells(cells, int(Kind.REGULATORY_T), params.regulatory_t.lifetime, int(Draw.REGULATORY_DEATH), now)
-    t_cell.age_t_cells(cells, int(Kind.CD8), params.cd8.lifetime, int(Draw.CD8_DEATH), now)
-    antibody.age_b_cells(cells, params.antibody, now)
+    departure.depart(cells, int(Kind.REGULATORY_T), 1.0 / params.regulatory_t.lifetime, int(Draw.REGULATORY_DEATH), now)
+    departure.depart(cells, int(Kind.CD8), 1.0 / params.cd8.lifetime, int(Draw.CD8_DEATH), now)
+    departure.depart(cells, int(Kind.B_CELL), 1.0 / params.antibody.b_cell_lifetime, int(Draw.B_CELL_DEATH), now)
     satellite.wake(cells, level, voxels.fibre, params.satellite.activation, now)
     satellite.thin_out(cells, params.geometry.satellites_per_fibre * tissue.fibres.x.size, params.satellite, now)
     satellite.differentiate(cells, level, near.lineage, params.satellite, now)

@@ -59,9 +59,6 @@ Record = TypeVar("Record", Fibres, Vessels)
 IN_REACH = 9  # voxels: 3 x 3
 FIBRES_AROUND_CAPILLARY = 2.0  # as sections that `make_tissue` lays out have it
 MM3 = 1e9  # um3
-PIECE_EATEN = 200  # decisions that only the pot knows: whether a dead piece of fibre is eaten
-PIECE_FILLED = 201  # whether a cleared one is filled
-CAPILLARY_CLOSED = 202
 
 
 class Composition(NamedTuple):
@@ -351,7 +348,7 @@ def eat_pieces(ground: Bytes, died: Flags, due: float, now: Now) -> int:
     """Clear dead pieces of fibre with a probability, but not those that died just now (writes ground). Returns how many."""
     n = 0
     for f in range(died.size):
-        if ground[0, f] == Ground.NECROTIC and not died[f] and uniform(now, f, PIECE_EATEN) < due:
+        if ground[0, f] == Ground.NECROTIC and not died[f] and uniform(now, f, Draw.POT_PIECE_EATEN) < due:
             ground[0, f] = Ground.CLEARED
             n += 1
     return n
@@ -377,7 +374,7 @@ def fuse(cells: Cells, room: float, debris: float, p: Myocyte, growth: FibreGrow
 def fill_pieces(fibres: Fibres, ground: Bytes, due: float, now: Now) -> None:
     """Turn cleared pieces into regenerating fibre with a probability (writes state, living, central_nuclei, ground)."""
     for f in range(fibres.x.size):
-        if ground[0, f] == Ground.CLEARED and uniform(now, f, PIECE_FILLED) < due:
+        if ground[0, f] == Ground.CLEARED and uniform(now, f, Draw.POT_PIECE_FILLED) < due:
             ground[0, f] = Ground.REGENERATING
             fibres.state[f] = FibreState.REGENERATING
             fibres.living[f] = 1
@@ -388,7 +385,7 @@ def fill_pieces(fibres: Fibres, ground: Bytes, due: float, now: Now) -> None:
 def close_capillaries(vessels: Vessels, due: float, nth: int, now: Now) -> None:
     """Close capillaries with a probability (writes perfused)."""
     for i in range(vessels.x.size):
-        if vessels.kind[i] == VesselKind.CAPILLARY and uniform(now, i, CAPILLARY_CLOSED, nth) < due:
+        if vessels.kind[i] == VesselKind.CAPILLARY and uniform(now, i, Draw.POT_CAPILLARY_CLOSED, nth) < due:
             vessels.perfused[i] = False
 
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from imam_sim.model.fields import read
 from imam_sim.model.jit import jit
-from imam_sim.model.maths import chance, hill, relax
+from imam_sim.model.maths import LN2, hill, relax
 from imam_sim.model.params import Antibody, Complement
-from imam_sim.model.rng import Draw, uniform
-from imam_sim.model.state import Cells, Compartment, Fibres, Floats, Kind, Now, Signal, VesselKind, Vessels
-
-LN2 = 0.6931471805599453
+from imam_sim.model.state import Compartment, Fibres, Floats, Now, Signal, VesselKind, Vessels
 
 
 @jit
@@ -75,15 +72,6 @@ def coat_vessels(vessels: Vessels, level: Floats, blood: Floats, antibody: Antib
         gain = deposition_on_vessel(working, ifn, blood[Compartment.COMPLEMENT], antibody.capillary_binding, p)
         if gain > 0.0 or vessels.complement[i] > 0.0:
             vessels.complement[i] = coated(vessels.complement[i], gain, p, now.dt)
-
-
-@jit
-def age_b_cells(cells: Cells, p: Antibody, now: Now) -> None:
-    """Let B cells leave or die at 1 / b_cell_lifetime (writes kind)."""
-    due = chance(1.0 / p.b_cell_lifetime, now.dt)
-    for i in range(cells.kind.size):
-        if cells.kind[i] == Kind.B_CELL and uniform(now, cells.id[i], Draw.B_CELL_DEATH) < due:
-            cells.kind[i] = Kind.NONE
 
 
 @jit

@@ -6,7 +6,7 @@ what is cleared is refilled from the middle outwards as myocytes fuse and the ne
 
 from __future__ import annotations
 
-from imam_sim.model.fields import QUANTUM, secrete_voxel
+from imam_sim.model.fields import QUANTUM, VOXEL_SHARE, secrete_voxel
 from imam_sim.model.jit import jit
 from imam_sim.model.maths import chance, exp, hill, steep_block
 from imam_sim.model.params import Fibre, FibreGrowth, FibreInjury, FibreSecretion
@@ -14,8 +14,6 @@ from imam_sim.model.rng import Draw, uniform
 from imam_sim.model.space import living, vacant
 from imam_sim.model.state import (
     NOBODY,
-    SIGNAL_VOXEL,
-    VOXEL,
     Bytes,
     Fibres,
     FibreState,
@@ -28,8 +26,6 @@ from imam_sim.model.state import (
     Signal,
     Voxels,
 )
-
-VOXEL_SHARE = (VOXEL / SIGNAL_VOXEL) ** 2  # of a signal voxel
 
 
 @jit

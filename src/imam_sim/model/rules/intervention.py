@@ -1,26 +1,15 @@
-"""What an experimenter does: removing cells, putting in a protein or cells, setting off an infection."""
+"""What an experimenter does at a place: putting in a protein, particles or cells."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from imam_sim.model.jit import jit
-from imam_sim.model.maths import chance
 from imam_sim.model.newborn import Newborns, bear
 from imam_sim.model.rng import Draw, uniform, uniform_pair
-from imam_sim.model.state import NOBODY, VOXEL, Cells, Flags, Ground, Kind, Now, Voxels
+from imam_sim.model.state import NOBODY, VOXEL, Flags, Ground, Now, Voxels
 
 Place = str | tuple[float, float, float]  # "everywhere", "injury", or x, y and radius [um]
 MOST_CELLS = 100_000  # of one transplant, so that those of several are told apart
-
-
-@jit
-def deplete(cells: Cells, kind: int, rate: float, now: Now) -> None:
-    """Remove the cells of a kind at a hazard [1/h] (writes kind)."""
-    due = chance(rate, now.dt)
-    for i in range(cells.kind.size):
-        if cells.kind[i] == kind and uniform(now, cells.id[i], Draw.DEPLETION) < due:
-            cells.kind[i] = Kind.NONE
 
 
 def voxels_at(place: Place, voxels: Voxels) -> Flags:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from imam_sim.model.fields import secrete_voxel
+from imam_sim.model.fields import VOXEL_SHARE, secrete_voxel
 from imam_sim.model.jit import jit
 from imam_sim.model.maths import exp
 from imam_sim.model.params import Particle
-from imam_sim.model.state import SIGNAL_VOXEL, VOXEL, Floats, Longs, Now, Signal
-
-VOXEL_SHARE = (VOXEL / SIGNAL_VOXEL) ** 2  # of a signal voxel
+from imam_sim.model.state import Floats, Longs, Now, Signal
 
 
 @jit

@@ -55,15 +55,6 @@ def turn_over_cd4(newborns: Newborns, cells: Cells, recognised: float, density: 
 
 
 @jit
-def age_t_cells(cells: Cells, kind: int, lifetime: float, decision: int, now: Now) -> None:
-    """Let the T cells of a kind leave or die at 1 / lifetime (writes kind)."""
-    lost = chance(1.0 / lifetime, now.dt)
-    for i in range(cells.kind.size):
-        if cells.kind[i] == kind and uniform(now, cells.id[i], decision) < lost:
-            cells.kind[i] = Kind.NONE
-
-
-@jit
 def attack_as_cd8(attacks: Longs, cells: Cells, ground: Bytes, fibre: Ints, p: Cd8) -> None:
     """Spread the attack of each CD8 cell, kill_rate, evenly over the living fibre voxels that it touches (writes attacks)."""
     for i in range(cells.kind.size):
