@@ -665,8 +665,9 @@ def validate(
     from click.core import ParameterSource
 
     from imam_sim.study.findings import load_findings
-    from imam_sim.study.validate import plan, processors, seconds_needed, summary, table
+    from imam_sim.study.validate import plan, seconds_needed, summary, table
     from imam_sim.study.validate import validate as judge_all
+    from imam_sim.study.workers import processors
 
     findings = load_findings(file, only)
     scale = "quick" if quick else "full"
@@ -808,7 +809,7 @@ def calibrate(
     from imam_sim.study.fitting import Fitting
     from imam_sim.study.ledger import Ledger
     from imam_sim.study.simulate import prepare_kernels
-    from imam_sim.study.validate import processors
+    from imam_sim.study.workers import processors
 
     if method == "lhs" and ctx.get_parameter_source("sampler") != ParameterSource.DEFAULT:
         raise click.UsageError("--sampler is for --method optuna")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
-import imam_sim
+from imam_sim.study.scenario import shipped_folder
 
 CITATION = re.compile(r"\[([a-z][a-z0-9_]{3,}(?:, [a-z][a-z0-9_]+)*)\](?!\()")
 SPACE = re.compile(r"(?:\s|%.*)*")
@@ -30,10 +29,7 @@ class Source(NamedTuple):
 
 def bibliography() -> dict[str, Source]:
     """Every source of the project by its key; the file lies inside an installed package, or in docs/ of a checkout."""
-    package = Path(imam_sim.__file__).parent
-    installed = package / "docs" / "sources.bib"
-    file = installed if installed.is_file() else package.parents[1] / "docs" / "sources.bib"
-    return parse(file.read_text(encoding="utf-8"))
+    return parse((shipped_folder("docs") / "sources.bib").read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> dict[str, Source]:

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -21,17 +21,28 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from scipy.special import ndtri, stdtrit
 
-import imam_sim
 from imam_sim.model.quantity import declared
 from imam_sim.study import toml_text
-from imam_sim.study.scenario import AMOUNT, HOURS, MAX_BYTES, Scenario, ScenarioError, loads, names, nearest, parameters
+from imam_sim.study.scenario import (
+    AMOUNT,
+    EVENTS,
+    HOURS,
+    MAX_BYTES,
+    Scenario,
+    ScenarioError,
+    loads,
+    names,
+    nearest,
+    parameters,
+    shipped_folder,
+)
 
 Numbers = NDArray[np.float64]
 Window = tuple[float, float]
 
 LEVEL = 0.95  # of every interval
 FILE = "findings.toml"
-MOMENTS = ("injure", "inject", "transplant", "infect")  # events that `every` may repeat
+MOMENTS = [name for name, event in EVENTS.items() if "at" in event.model_fields]  # events that `every` may repeat
 MEASURES: dict[str, tuple[set[str], set[str]]] = {  # measure: the keys it needs, the keys it may have
     "at_day": ({"output", "day"}, {"of_start"}),
     "mean": ({"output", "from", "to"}, {"of_start"}),
@@ -159,6 +170,11 @@ class Check(_Table):
         return max(days)
 
     @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that must be run for it."""
+        return tuple(name for name in (self.arm, self.against) if name is not None)
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The outcomes that it reads."""
         return tuple(name for name in (self.output, self.over, *self.columns.values()) if name)
@@ -217,10 +233,8 @@ class Findings(NamedTuple):
 
 
 def shipped(name: str = FILE) -> Path:
-    """A shipped file of findings: inside an installed package, or at the top of a checkout."""
-    package = Path(imam_sim.__file__).parent
-    installed = package / "findings"
-    return (installed if installed.is_dir() else package.parents[1] / "findings") / name
+    """A shipped file of findings."""
+    return shipped_folder("findings") / name
 
 
 def load_findings(path: Path | str | None = None, only: Collection[str] = ()) -> Findings:
@@ -388,12 +402,16 @@ def _csv(path: Path) -> list[dict[str, str]]:
 
 
 def arms_used(findings: Findings) -> dict[str, float]:
-    """The arms that the checks need, each with the last time [h] that any of them looks at."""
+    """The arms that the checks of all findings need, as `arms_of`."""
+    return arms_of(check for finding in findings.findings for check in finding.checks)
+
+
+def arms_of(checks: Iterable[Check]) -> dict[str, float]:
+    """The arms that some checks need, each with the last time [h] that any of them looks at."""
     used: dict[str, float] = {}
-    for check in (check for finding in findings.findings for check in finding.checks):
-        for name in (check.arm, check.against):
-            if name is not None:
-                used[name] = max(used.get(name, 0.0), check.last_day * 24.0)
+    for check in checks:
+        for name in check.arms:
+            used[name] = max(used.get(name, 0.0), check.last_day * 24.0)
     return used
 
 

@@ -8,18 +8,19 @@ the composition score the score, in units of the highest that is accepted. None 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import NamedTuple
 
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import get
-from imam_sim.study.findings import Check, Course, Findings, Judged, Window, arm_scenario, judge, value_of
+from imam_sim.study.findings import Check, Course, Findings, Judged, Window, arm_scenario, arms_of, judge, value_of
 from imam_sim.study.ledger import Mark, Row, digest
 from imam_sim.study.scenario import Scenario, ScenarioError, TissueChoice, parameters, resolved
-from imam_sim.study.simulate import prepare_kernels, shortened
+from imam_sim.study.simulate import prepare_kernels
 from imam_sim.study.store import model_digest
-from imam_sim.study.validate import Run, course_of
+from imam_sim.study.validate import Run, arm_course, course_of
 
 FARTHEST = 10.0  # the largest distance of one check, and that of a check that was not run
 COHORTS = ("rank_correlation", "grades")  # measures of many patients, too costly to fit
@@ -64,12 +65,8 @@ class Fitting:
         }
         if not self.checks:
             raise ScenarioError([f"{findings.path}: no finding that could be used has a check"])
-        self.ends: dict[str, float] = {}  # h, the last time at which a check looks at an arm
-        uses: dict[str, int] = {}
-        for check in self.checks.values():
-            for arm in _arms(check):
-                self.ends[arm] = max(self.ends.get(arm, 0.0), check.last_day * 24.0)
-                uses[arm] = uses.get(arm, 0) + 1
+        self.ends = arms_of(self.checks.values())
+        uses = Counter(arm for check in self.checks.values() for arm in check.arms)
         self.arms = sorted(self.ends, key=lambda arm: (-uses[arm], self.ends[arm], arm))
         self.presets = {arm: arm_scenario(findings, arm, scale, 1).tissue.preset for arm in self.arms}
 
@@ -77,8 +74,7 @@ class Fitting:
         """What is run for an arm: as far as any check looks at it. ScenarioError for what the scenario language refuses."""
         here = self.presets[arm]
         values = {path: moved(path, value, self.preset, here) for path, value in vector.items()} if here != self.preset else vector
-        scenario = shortened(arm_scenario(self.findings, arm, self.scale, seed, values), self.ends[arm])
-        return scenario.model_copy(update={"record": scenario.record.model_copy(update={"sections": ()})})
+        return arm_course(self.findings, arm, self.scale, seed, self.ends[arm], values)
 
     def question(self) -> dict[str, str]:
         """What a trial depends on besides its vector, as hashes and short texts, by the name under which a user knows it."""
@@ -114,7 +110,7 @@ class Fitting:
         return Trial(self._marks(courses))
 
     def _hopeless(self, courses: Mapping[str, list[Course]]) -> bool:
-        judged = [_mark(check, courses).distance for check in self.checks.values() if _arms(check) <= set(courses)]
+        judged = [_mark(check, courses).distance for check in self.checks.values() if set(check.arms) <= set(courses)]
         return bool(judged) and math.fsum(judged) > self.give_up * len(judged)
 
     def _marks(self, courses: Mapping[str, list[Course]]) -> dict[str, Mark]:
@@ -140,12 +136,8 @@ def moved(path: str, value: float, origin: str, preset: str) -> float:
     return min(max(value * after / before, quantity.low), quantity.high)
 
 
-def _arms(check: Check) -> set[str]:
-    return {check.arm} if check.against is None else {check.arm, check.against}
-
-
 def _mark(check: Check, courses: Mapping[str, list[Course]]) -> Mark:
-    if not _arms(check) <= set(courses):
+    if not set(check.arms) <= set(courses):
         return Mark(None, FARTHEST, False)
     values = [value_of(check, course) for course in courses[check.arm]]
     control = [value_of(check, course) for course in courses[check.against]] if check.against is not None else []

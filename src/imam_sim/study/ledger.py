@@ -9,15 +9,14 @@ A row is found by the hash of what it depends on and carries a checksum. Only th
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
-from imam_sim.study.store import LOCK, StoreDamaged, StoreInUse, StoreRefused, checksum, naming
+from imam_sim.study.store import LOCK, StoreDamaged, StoreRefused, checksum, lock, naming
 
 STUDY = "study.sqlite"
 SETTINGS = "study.toml"
@@ -74,12 +73,7 @@ class Ledger:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.path.is_file():
                 _refuse_foreign(self.folder)
-            self._lock: BinaryIO = (self.folder / LOCK).open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise StoreInUse(f"{self.folder}: another process is working in this folder") from None
+        self._lock = lock(self.folder)
         self._file: sqlite3.Connection | None = None
         try:
             with self._told():

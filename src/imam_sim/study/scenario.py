@@ -446,7 +446,9 @@ STAND_INS: dict[str, Any] = {
     "fill": 0,
     "where": "everywhere",
 }
-Event = Annotated[Injure | Set | KnockOut | Deplete | Inject | Transplant | Implant | Infect, Field(discriminator="kind")]
+Momentary = Injure | Inject | Transplant | Implant | Infect  # happen at one time
+Lasting = Set | KnockOut | Deplete  # hold for a while
+Event = Annotated[Momentary | Lasting, Field(discriminator="kind")]
 
 
 class Scenario(_Frozen):
@@ -559,13 +561,13 @@ def loads(text: str, name: str = "scenario", sets: Iterable[str] = ()) -> Scenar
 
 def names() -> list[str]:
     """The names of the shipped scenarios."""
-    return sorted(path.stem for path in _shipped().glob("*.toml"))
+    return sorted(path.stem for path in shipped_folder("scenarios").glob("*.toml"))
 
 
 def find(name: str) -> Path:
     """The file of a shipped scenario; ScenarioError, with the nearest name and the list, where there is none."""
     if name in names():
-        return _shipped() / f"{name}.toml"
+        return shipped_folder("scenarios") / f"{name}.toml"
     near = nearest(name, names())
     if not near and re.fullmatch(r"[\w-]+", name) and os.path.isfile(f"{name}.toml"):
         near = f"; did you mean {name}.toml?"
@@ -574,11 +576,11 @@ def find(name: str) -> Path:
     )
 
 
-def _shipped() -> Path:
-    """The folder of shipped scenarios: inside an installed package, or at the top of a checkout."""
+def shipped_folder(folder: str) -> Path:
+    """A folder that ships with the program: inside an installed package, or at the top of a checkout."""
     package = Path(imam_sim.__file__).parent
-    installed = package / "scenarios"
-    return installed if installed.is_dir() else package.parents[1] / "scenarios"
+    installed = package / folder
+    return installed if installed.is_dir() else package.parents[1] / folder
 
 
 def _path_of(name_or_path: str | Path) -> Path:
@@ -942,7 +944,7 @@ def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) ->
         path: KeyPath = ("event", number)
         if isinstance(event, Inject | Transplant | Implant):
             yield from _outside((*path, "where"), event.where, scenario.tissue)
-        if isinstance(event, Injure | Inject | Transplant | Implant | Infect):
+        if isinstance(event, Momentary):
             yield from moment((*path, "at"), event.at, last, "before")
             continue
         yield from moment((*path, "from"), event.start, last, "before")

@@ -25,7 +25,20 @@ from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import put
 from imam_sim.model.state import Floats, Kind, Now, Signal, Tissue, copy, in_use, size
-from imam_sim.study.scenario import Deplete, Implant, Infect, Inject, Injure, KnockOut, Record, Scenario, Set, TissueChoice, Transplant
+from imam_sim.study.scenario import (
+    Deplete,
+    Implant,
+    Inject,
+    Injure,
+    KnockOut,
+    Lasting,
+    Momentary,
+    Record,
+    Scenario,
+    Set,
+    TissueChoice,
+    Transplant,
+)
 
 ROUNDING = 1e-6  # share of a step that a time may lie behind a step and still fall on it
 MAX_SEED = 2**63 - 1
@@ -58,8 +71,7 @@ class Simulation:
         self.last = self.step_at(scenario.duration)
         self._every = self.step_at(scenario.record.every)
         self._sections = {self.step_at(hours) for hours in scenario.record.sections}
-        momentary = Injure | Inject | Transplant | Implant | Infect
-        self._moments = [(self.step_at(event.at), event) for event in scenario.events if isinstance(event, momentary)]
+        self._moments = [(self.step_at(event.at), event) for event in scenario.events if isinstance(event, Momentary)]
         self._depletions = [(*self._span(event), event) for event in scenario.events if isinstance(event, Deplete)]
         self._windows = [
             (*self._span(event), {event.parameter: event.value} if isinstance(event, Set) else event.values)
@@ -131,7 +143,7 @@ class Simulation:
                 values.update(changed)
         return put(self._healthy, values)
 
-    def _span(self, event: Set | KnockOut | Deplete) -> tuple[int, float]:
+    def _span(self, event: Lasting) -> tuple[int, float]:
         return self.step_at(event.start), math.inf if event.stop is None else self.step_at(event.stop)
 
     def _intervene(self, now: Now) -> None:
@@ -264,10 +276,9 @@ def shortened(scenario: Scenario, hours: float) -> Scenario:
     if hours >= scenario.duration:
         return scenario
     sections = (*(time for time in scenario.record.sections if time < hours), hours)
-    lasting = Set | KnockOut | Deplete
-    events = tuple(event for event in scenario.events if (event.start if isinstance(event, lasting) else event.at) < hours)
+    events = tuple(event for event in scenario.events if (event.start if isinstance(event, Lasting) else event.at) < hours)
     events = tuple(
-        event.model_copy(update={"stop": None}) if isinstance(event, lasting) and (event.stop or 0.0) > hours else event for event in events
+        event.model_copy(update={"stop": None}) if isinstance(event, Lasting) and (event.stop or 0.0) > hours else event for event in events
     )
     record = Record(every=scenario.record.every, sections=sections)
     return scenario.model_copy(update={"duration": hours, "record": record, "events": events})

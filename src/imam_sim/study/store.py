@@ -182,6 +182,21 @@ def digest(tissue: Tissue) -> str:
     return total.hexdigest()
 
 
+def lock(folder: Path) -> BinaryIO:
+    """Take a folder: nobody else can until what is returned is closed. StoreInUse; OSError."""
+    with naming(folder):
+        held: BinaryIO = (folder / LOCK).open("ab")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        if isinstance(error, BlockingIOError):
+            raise StoreInUse(f"{folder}: another process is working in this folder") from None
+        error.filename = str(folder / LOCK)
+        raise
+    return held
+
+
 class RunFolder:
     """A run folder opened for writing; nobody else can open it so until `close`."""
 
@@ -192,15 +207,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             if not (self.path / RECORD).is_file():
                 _refuse_foreign(self.path)
-            self._lock: BinaryIO = (self.path / LOCK).open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            if isinstance(error, BlockingIOError):
-                raise StoreInUse(f"{self.path}: another process is working in this folder") from None
-            error.filename = str(self.path / LOCK)
-            raise
+        self._lock = lock(self.path)
         self._table: BinaryIO | None = None
         self.record: dict[str, Any] | None = None
         try:

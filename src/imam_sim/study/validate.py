@@ -7,12 +7,10 @@ many there are.
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,25 +90,20 @@ def plan(findings: Findings, scale: str, seed: int = 1, parameters: Mapping[str,
     for arm, end in arms_used(findings).items():
         n = findings.scales[scale].cohort if findings.arms[arm].cohort else findings.scales[scale].seeds
         for number in range(seed, seed + n):
-            scenario = shortened(arm_scenario(findings, arm, scale, number, parameters), end)
-            runs.append(Run(arm, number, scenario.model_copy(update={"record": scenario.record.model_copy(update={"sections": ()})})))
+            runs.append(Run(arm, number, arm_course(findings, arm, scale, number, end, parameters)))
     return runs
+
+
+def arm_course(findings: Findings, arm: str, scale: str, seed: int, end: float, parameters: Mapping[str, float]) -> Scenario:
+    """The scenario of an arm as far as a time [h], without sections, since only outcomes count. ScenarioError as in `arm_scenario`."""
+    cut = shortened(arm_scenario(findings, arm, scale, seed, parameters), end)
+    return cut.model_copy(update={"record": cut.record.model_copy(update={"sections": ()})})
 
 
 def seconds_needed(runs: Iterable[Run], jobs: int) -> float:
     """About how long runs take on so many cores; a slower machine takes longer."""
     runs = list(runs)
     return max(sum(run.seconds for run in runs) / jobs, *(run.seconds for run in runs), 0.0)
-
-
-def processors() -> int:
-    """The processors that this process may really use: those it is bound to, and no more than its control group grants."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(bound, int(float(quota) / float(period))))
-    except (OSError, ValueError):
-        return bound
 
 
 def course_of(scenario: Scenario, seed: int) -> Course:

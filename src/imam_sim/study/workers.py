@@ -10,11 +10,22 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def processors() -> int:
+    """The processors that this process may really use: those it is bound to, and no more than its control group grants."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(bound, int(float(quota) / float(period))))
+    except (OSError, ValueError):
+        return bound
 
 
 def done(work: Callable[[Item], Result], items: Mapping[Key, Item], jobs: int) -> Iterator[tuple[Key, Result]]:
