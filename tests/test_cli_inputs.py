@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from imam_sim import cli
-from imam_sim.cli import OTHER_PLACE, WAYS_OUT, Exit, main, verdict
+from imam_sim.cli import Exit, main
+from imam_sim.cli import inputs as cli
+from imam_sim.cli.guard import OTHER_PLACE, WAYS_OUT, verdict
 from imam_sim.model.observe import OUTCOMES
 from imam_sim.model.params import PRESETS, Parameters
 from imam_sim.model.quantity import declared

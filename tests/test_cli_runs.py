@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from imam_sim.cli import WAYS_OUT, Exit, Interruption, _program, main
+from imam_sim.cli import Exit, main
+from imam_sim.cli.guard import WAYS_OUT
+from imam_sim.cli.talk import Interruption, program
 from imam_sim.study import store
 from imam_sim.study.simulate import prepare_kernels
 from imam_sim.study.store import RunFolder, export, read_outcomes, read_scenario
@@ -264,9 +266,9 @@ def test_a_cut_demo_says_how_to_go_on_to_its_pictures(monkeypatch: pytest.Monkey
 def test_how_to_go_on_names_a_program_that_the_shell_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "argv", [".venv/bin/imam-sim"])
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert _program() == ".venv/bin/imam-sim"
+    assert program() == ".venv/bin/imam-sim"
     (tmp_path / "imam-sim").touch(0o755)
-    assert _program() == "imam-sim"
+    assert program() == "imam-sim"
 
 
 def test_the_demo_shows_a_picture_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:

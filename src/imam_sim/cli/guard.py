@@ -1,0 +1,91 @@
+"""The group of all commands, and what an exception of any of them means to a user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from enum import IntEnum
+from typing import Any
+
+import rich_click as click
+
+OTHER_FOLDER = "; a file is where a folder must be, choose another name"
+OTHER_PLACE = "; choose a place where you may write, or change its permissions"
+WAYS_OUT = {  # what to do about an error of the system
+    errno.EEXIST: OTHER_FOLDER,
+    errno.ENOTDIR: OTHER_FOLDER,
+    errno.EACCES: OTHER_PLACE,
+    errno.EPERM: OTHER_PLACE,
+    errno.EROFS: OTHER_PLACE,
+    errno.ENOSPC: "; make room and give the same command again, a run that was cut goes on",
+}
+
+
+class Exit(IntEnum):
+    """What the exit code of a command says."""
+
+    OK = 0
+    BAD_INPUT = 2
+    NUMERIC = 3  # a field or a cell left its legal range, or a digest differs
+    DISK = 4  # disk or permission
+    REFUSED = 5  # too big, or stopped by a limit
+    DAMAGED = 6  # a damaged or foreign store
+    IN_USE = 7
+    FAILED_ROWS = 8
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+def verdict(error: BaseException) -> tuple[list[str], Exit] | None:
+    """What to tell a user about an exception, one line each, and the exit code; None for a fault of the program itself."""
+    if isinstance(error, KeyboardInterrupt):
+        return ["interrupted"], Exit.INTERRUPTED
+    if isinstance(error, FloatingPointError):
+        return [str(error)], Exit.NUMERIC
+    if isinstance(error, MemoryError):
+        return ["out of memory"], Exit.REFUSED
+    if isinstance(error, OSError):
+        told = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        return [f"{told}{WAYS_OUT.get(error.errno or 0, '')}"], Exit.DISK
+    scenario = sys.modules.get("imam_sim.study.scenario")  # who raises these has imported it
+    if scenario and isinstance(error, scenario.ScenarioError):
+        return error.errors, Exit.BAD_INPUT
+    if scenario and isinstance(error, scenario.TooBig):
+        return [str(error)], Exit.REFUSED
+    store = sys.modules.get("imam_sim.study.store")
+    if store and isinstance(error, store.StoreDamaged):
+        return str(error).splitlines(), Exit.DAMAGED
+    if store and isinstance(error, store.StoreInUse):
+        return [str(error)], Exit.IN_USE
+    if store and isinstance(error, store.StoreRefused):
+        return [str(error)], Exit.BAD_INPUT
+    return None
+
+
+class Guarded(click.RichGroup):
+    """A group of commands that never shows a traceback for what a user did."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # who reads stdout has gone, as in `imam-sim params | head`: not an error, and nothing more can be said
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(Exit.OK)
+        except (Exception, KeyboardInterrupt) as error:
+            told = verdict(error)
+            if told is None:
+                raise
+            for line in told[0]:
+                click.echo(line, err=True)
+            ctx.exit(told[1])
+
+
+@click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(package_name="imam-sim", message="%(prog)s %(version)s")
+def main() -> None:
+    """Simulate macrophages in inflamed and healing muscle.
+
+    A scenario file says what happens to a piece of muscle. Start with `imam-sim new`, look at it, and run it.
+    """

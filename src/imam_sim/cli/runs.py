@@ -1,0 +1,250 @@
+"""Commands about single runs: run, demo, plot, export and bench."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from imam_sim.cli.guard import Exit, main
+from imam_sim.cli.talk import Interruption, bar_of_days, echo_json, program, say_compiling
+
+if TYPE_CHECKING:
+    from imam_sim.study.scenario import Scenario
+    from imam_sim.study.simulate import Simulation
+    from imam_sim.study.store import Outcome
+
+FIRST_LOOK = (200.0, 200.0, 800.0, 800.0)  # um, the part of the section that the demo shows at once
+
+
+def _run(
+    folder: Path,
+    scenario: Scenario | None,
+    seed: int,
+    prepare: Callable[[], None] = say_compiling,
+    again: tuple[str, ...] = (),
+) -> tuple[Outcome, Exit]:
+    """Run or go on in a folder, with a progress bar and Ctrl-C; says how to go on where it was cut, `again` if not with `run`."""
+    import shlex
+
+    from imam_sim.study.store import run_in_folder
+
+    interruption = Interruption()
+
+    def started(now: Simulation) -> None:
+        if now.step > 0:
+            click.echo(f"going on from day {now.hours / 24.0:g}", err=True)
+
+    with interruption.caught(), bar_of_days() as progress:
+        outcome = run_in_folder(folder, scenario, seed, prepare=prepare, started=started, progress=progress, stop=interruption.wanted)
+    if outcome.finished:
+        return outcome, Exit.OK
+    words = shlex.join((program(), *(again or ("run", "--resume", str(folder)))))
+    click.echo(f"stopped at day {outcome.hours / 24.0:g}; go on with: {words}", err=True)
+    return outcome, interruption.code or Exit.INTERRUPTED
+
+
+def _tell(outcome: Outcome, seconds: float) -> None:
+    """One line about a finished run."""
+    from imam_sim.study.store import read_outcomes, read_scenario
+
+    _, measured = read_outcomes(outcome.folder)
+    end = {name: values[-1] for name, values in measured.items()}
+    made = f"{outcome.hours / 24.0:g} d in {seconds:.1f} s" if outcome.steps else f"{outcome.hours / 24.0:g} d, already done"
+    click.echo(
+        f"{read_scenario(outcome.folder).title}: {made}; at the end {end['macrophages']:.0f} macrophages/mm2, "
+        f"necrosis {100 * end['necrosis']:.1f} %, creatine kinase {end['creatine_kinase']:.0f} U/L, "
+        f"strength {100 * end['strength']:.0f} % of health",
+        err=True,
+    )
+
+
+@main.command()
+@click.argument("scenario", required=False, metavar="[FILE_OR_NAME]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Another seed is another patient.")
+@click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change one value of the scenario; may be repeated.")
+@click.option("--every", metavar="TIME", help='Record outcomes this often, such as "12 h".')
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-seedN]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was cut.")
+@click.option("--json", "as_json", is_flag=True, help="A summary as JSON on stdout.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    scenario: str | None,
+    seed: int,
+    sets: tuple[str, ...],
+    every: str | None,
+    out: Path | None,
+    resume: Path | None,
+    as_json: bool,
+) -> None:
+    """Run a scenario: a .toml file, or the name of a shipped scenario.
+
+    Shipped are acute_injury and imam_untreated, and the sketches of other diseases dermatomyositis_like, macrophagic_myofasciitis,
+    mdx_like and necrotising_myopathy_like.
+
+    Everything goes into a run folder, whose name is printed. Ctrl-C stops after the step; `--resume`, or the same command again, goes on.
+    """
+    import time
+
+    from click.core import ParameterSource
+
+    from imam_sim.study.scenario import load
+
+    given = [name for name in ("seed", "sets", "every", "out") if ctx.get_parameter_source(name) != ParameterSource.DEFAULT]
+    if resume is not None and (scenario or given):
+        raise click.UsageError(
+            "--resume RUN takes everything from the run folder; leave out FILE_OR_NAME, --seed, --set, --every and --out"
+        )
+    if resume is None and not scenario:
+        raise click.UsageError("say what to run: FILE_OR_NAME, or --resume RUN")
+    begun = time.monotonic()
+    if resume is not None:
+        folder, checked = resume, None
+    else:
+        assert scenario is not None
+        checked = load(scenario, (*sets, f"record.every={every}") if every is not None else sets)
+        folder = out or Path("runs") / f"{Path(scenario).stem}-seed{seed}"
+    outcome, code = _run(folder, checked, seed)
+    seconds = time.monotonic() - begun
+    if outcome.finished:
+        _tell(outcome, seconds)
+    if as_json:
+        echo_json(_run_summary(outcome, seconds))
+    else:
+        click.echo(str(outcome.folder))
+    ctx.exit(code)
+
+
+def _run_summary(outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """What a machine wants to know about a run just made."""
+    from imam_sim.study.store import read_outcomes, read_record
+
+    record = read_record(outcome.folder)
+    _, measured = read_outcomes(outcome.folder)
+    return {
+        "run": str(outcome.folder),
+        "title": record["title"],
+        "seed": record["seed"],
+        "finished": outcome.finished,
+        "hours": outcome.hours,
+        "steps": outcome.steps,
+        "seconds": round(seconds, 3),
+        "last": {name: float(values[-1]) for name, values in measured.items()},
+    }
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/demo]")
+@click.option("--days", type=click.FloatRange(0.05, 180.0), help="Stop earlier than after 180 days.")
+@click.pass_context
+def demo(ctx: click.Context, out: Path | None, days: float | None) -> None:
+    """Show what this is: a muscle section at once, then 180 days of untreated disease, then pictures of it."""
+    import time
+
+    from imam_sim.study.scenario import load
+    from imam_sim.study.simulate import shortened
+
+    begun = time.monotonic()
+    scenario = load("imam_untreated")
+    if days is not None:
+        scenario = shortened(scenario, max(1, round(days * 24.0 / scenario.step)) * scenario.step)
+    folder = out or Path("runs") / ("demo" if days is None else f"demo-{days:g}d")
+
+    def first_picture() -> None:
+        from imam_sim.model.initial import make_tissue
+        from imam_sim.show import histology
+        from imam_sim.study.store import PICTURES
+
+        say_compiling()
+        tissue = make_tissue(scenario.base_params(), 1, scenario.tissue.width, scenario.tissue.height)
+        pictures = folder / PICTURES
+        pictures.mkdir(exist_ok=True)
+        sheet = histology.figure(tissue, 0.0, "he", "the muscle before the disease", crop=FIRST_LOOK)
+        click.echo(f"the muscle before the disease: {histology.save(sheet, pictures / 'first_look.png')}", err=True)
+        click.echo(f"now {scenario.duration / 24.0:g} d of: {scenario.title}; Ctrl-C stops, the same command goes on", err=True)
+
+    again = ("demo", *(() if out is None else ("--out", str(out))), *(() if days is None else ("--days", f"{days:g}")))
+    outcome, code = _run(folder, scenario, 1, first_picture, again)
+    if outcome.finished:
+        from imam_sim.show.plot import plot_run
+
+        _tell(outcome, time.monotonic() - begun)
+        click.echo("drawing", err=True)
+        for path in plot_run(folder):
+            click.echo(str(path))
+    ctx.exit(code)
+
+
+@main.command()
+@click.argument("run_folder", type=click.Path(path_type=Path), metavar="RUN")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the pictures.  [default: RUN/pictures]")
+@click.option("--stain", type=click.Choice(["he", "cd68", "all"]), default="all", show_default=True, help="How sections are stained.")
+def plot(run_folder: Path, out: Path | None, stain: str) -> None:
+    """Draw the curves and the tissue sections of a run; prints the names of the files."""
+    from imam_sim.show import histology
+    from imam_sim.show.plot import plot_run
+
+    for path in plot_run(run_folder, out, tuple(histology.STAINS) if stain == "all" else (stain,)):
+        click.echo(str(path))
+
+
+@main.command()
+@click.argument("run_folder", type=click.Path(path_type=Path), metavar="RUN")
+@click.option("--format", "form", type=click.Choice(["text", "csv", "json"]), default="text", show_default=True, help="text holds all.")
+def export(run_folder: Path, form: str) -> None:
+    """Print a run in canonical form: equal runs give equal bytes, on any machine.
+
+    text and json hold scenario, seed, version, outcomes with units and a checksum of every section; csv only the outcomes.
+    """
+    from imam_sim.study.store import export as text_of
+    from imam_sim.study.store import summary
+
+    if form == "text":
+        click.echo(text_of(run_folder), nl=False)
+        return
+    told = summary(run_folder)
+    if form == "json":
+        echo_json(told)
+        return
+    columns = [told["times"], *(outcome["values"] for outcome in told["outcomes"].values())]
+    click.echo(",".join(("hours", *told["outcomes"])))
+    for row in zip(*columns, strict=True):
+        click.echo(",".join(repr(value) for value in row))
+
+
+@main.command()
+@click.option("--case", "cases", multiple=True, metavar="NAME", help="Measure only this; may be repeated.  [default: all]")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Append one JSON line per case to this file.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of a table.")
+@click.option("--quick", is_flag=True, help="Few repeats of less work, for a look.")
+def bench(cases: tuple[str, ...], out: Path | None, as_json: bool, quick: bool) -> None:
+    """Measure how fast this machine simulates: about two minutes for all.
+
+    The table shows the least and the median of all repeats, in the unit that ends each name, and the aim of the developers for the least.
+    """
+    from imam_sim.study.bench import CASES, run, table
+    from imam_sim.study.scenario import nearest
+
+    for name in cases:
+        if name not in CASES:
+            raise click.UsageError(f"--case: got {name}, must be one of {', '.join(CASES)}{nearest(name, CASES)}")
+    if not as_json:
+        click.echo(f"{'':37}{'minimum':>10}{'median':>10}")
+    for name in CASES:
+        if cases and name not in cases:
+            continue
+        click.echo(f"measuring {name}", err=True)
+        record = run(name, quick)
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        if out is not None:
+            with out.open("a", encoding="utf-8") as history:
+                history.write(line + "\n")
+        if as_json:
+            click.echo(line)
+            continue
+        for text, met in table(record):
+            click.echo(text if met is None else click.style(text, fg="green" if met else "yellow"))
