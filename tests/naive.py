@@ -455,8 +455,8 @@ def lose_debris(world: World, bites: dict[Place, int], voxel_volume: float, clea
     return lost
 
 
-def survey(world: World) -> tuple[list[float], list[float]]:
-    debris, room = [], []
+def survey(world: World) -> tuple[list[float], list[float], list[float]]:
+    debris, room, vacated = [], [], []
     for f in world.fibres:
         dead = 0.0
         for voxel in f.voxels:
@@ -464,7 +464,8 @@ def survey(world: World) -> tuple[list[float], list[float]]:
         n_open = sum(voxel.vacant for voxel in f.voxels)
         debris.append(dead / f.territory)
         room.append(n_open / f.territory)
-    return debris, room
+        vacated.append(sum(voxel.ground == Ground.VACATED for voxel in f.voxels) / n_open if n_open else 0.0)
+    return debris, room, vacated
 
 
 def perfusion(world: World, f: MuscleFibre) -> float:
@@ -497,6 +498,7 @@ def grow(
     fused: list[int],
     debris: list[float],
     room: list[float],
+    vacated: list[float],
     igf1: list[float],
     myocyte_volume: float,
     voxel_volume: float,
@@ -515,7 +517,8 @@ def grow(
             reached = thickness * f.territory * voxel_volume
         if f.living == 0:
             f.state, f.central_nuclei = FibreState.REGENERATING, True
-        rate = p.rate * strength * hill(room[i], p.room_half)
+        slowed = 1.0 - (1.0 - p.regrowth_share) * vacated[i]
+        rate = p.rate * slowed * strength * hill(room[i], p.room_half)
         grown = f.volume * exp(rate * now.dt) + fused[i] * myocyte_volume + reached
         f.volume = min(grown, (f.living + n_open) * voxel_volume)
         missing = min(floor(f.volume / voxel_volume + 0.5), f.territory) - f.living
@@ -1096,10 +1099,10 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
     eaten = remove_corpses(world, macrophages, params.macrophage.engulfment.corpse_rate, params.neutrophil, now)
     swallow(world, bites, lost, eaten, dead_before, params.neutrophil.volume, params.macrophage.engulfment)
 
-    debris, room = survey(world)
+    debris, room, vacated = survey(world)
     igf1 = [world.level(Signal.IGF1, f.x, f.y) for f in world.fibres]
     fused = fuse(world, debris, room, params.myocyte, params.fibre.growth, now)
-    grow(world, fused, debris, room, igf1, params.myocyte.volume, voxel_volume, params.fibre.growth, now)
+    grow(world, fused, debris, room, vacated, igf1, params.myocyte.volume, voxel_volume, params.fibre.growth, now)
     thin(world, voxel_volume, params.fibre.growth, now)
     mature(world, params.fibre.growth, now)
     calm(world, params.fibre, now)
@@ -1160,12 +1163,13 @@ def advance(world: World, params: parameters.Parameters, transport: signals.Tran
 
 
 def feel(world: World, params: parameters.Parameters) -> None:
-    """Cells feel what their receptors let through of the signals around them and of the interferon of the blood."""
+    """Cells feel what their receptors let through of the signals around them, of drugs, and of the interferon of the blood."""
     world.felt = world.fields.level.copy()
     for signal, transport in zip(Signal, params.signal, strict=True):
         for place in np.ndindex(world.felt.shape[1:]):
             interferon = world.blood[Compartment.INTERFERON] if signal == Signal.IFN_GAMMA else 0.0
-            world.felt[(signal, *place)] = (world.felt[(signal, *place)] + interferon) * transport.reception_share
+            level = world.felt[(signal, *place)] + (transport.systemic + interferon)
+            world.felt[(signal, *place)] = level * transport.reception_share
 
 
 def secrete_everything(world: World, params: parameters.Parameters) -> None:

@@ -98,6 +98,7 @@ COMPLEMENT = Complement(deposition_rate=0.1, loss_rate=0.1, ifn_gain=2.0, ifn_ha
 BINDING = 0.5  # of antibody
 GROWTH = FibreGrowth(
     rate=0.02,
+    regrowth_share=0.25,
     igf1_half=10.0,
     room_half=0.1,
     debris_half=0.1,
@@ -378,26 +379,28 @@ LAWS = (
     Law(
         fibre.growth_rate,
         (GROWTH,),
-        (10.0, 1.0, 0.1, 0.1),
-        "+++-",
-        lambda igf1, perfusion, room, debris, p: (
+        (10.0, 1.0, 0.1, 0.1, 0.1),
+        "+++--",
+        lambda igf1, perfusion, room, vacated, debris, p: (
             p.rate
+            * ((1.0 - vacated) + vacated * p.regrowth_share)
             * rise(igf1, p.igf1_half)
             * (perfusion if perfusion < p.perfusion_max else p.perfusion_max)
             * rise(room, p.room_half)
             / (1 + (debris / p.debris_half) ** 2)
         ),
         (
-            ((0.0, 1.0, 0.1, 0.0), 0.0),
-            ((10.0, 0.0, 0.1, 0.0), 0.0),
-            ((10.0, 1.0, 0.0, 0.0), 0.0),
-            ((10.0, 1.0, 0.1, 0.0), 0.005),
-            ((10.0, 1.0, 0.1, 0.1), 0.0025),
-            ((10.0, 1.4, 0.1, 0.1), 0.0035),
-            ((10.0, 2.0, 0.1, 0.1), 0.00375),
-            ((HUGE, 1.0, HUGE, 0.0), 0.02),
-            ((HUGE, 9.0, HUGE, 0.0), 0.03),
-            ((10.0, 1.0, 0.1, HUGE), 0.0),
+            ((0.0, 1.0, 0.1, 0.0, 0.0), 0.0),
+            ((10.0, 0.0, 0.1, 0.0, 0.0), 0.0),
+            ((10.0, 1.0, 0.0, 0.0, 0.0), 0.0),
+            ((10.0, 1.0, 0.1, 0.0, 0.0), 0.005),
+            ((10.0, 1.0, 0.1, 1.0, 0.0), 0.00125),
+            ((10.0, 1.0, 0.1, 0.0, 0.1), 0.0025),
+            ((10.0, 1.4, 0.1, 0.0, 0.1), 0.0035),
+            ((10.0, 2.0, 0.1, 0.0, 0.1), 0.00375),
+            ((HUGE, 1.0, HUGE, 0.0, 0.0), 0.02),
+            ((HUGE, 9.0, HUGE, 0.0, 0.0), 0.03),
+            ((10.0, 1.0, 0.1, 0.0, HUGE), 0.0),
         ),
     ),
     Law(

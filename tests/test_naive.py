@@ -270,7 +270,7 @@ def test_antibody_and_complement_in_blood_follow_alike(pair: Pair) -> None:
 @pytest.mark.parametrize("loss_rate", [0.2, 0.0])
 def test_fibres_and_vessels_are_coated_with_complement_alike(pair: Pair, loss_rate: float) -> None:
     p, tissue = put(pair.params, {"complement.loss_rate": loss_rate}), pair.tissue
-    debris, _ = naive.survey(pair.world)
+    debris, _, _ = naive.survey(pair.world)
     antibody.coat_fibres(tissue.fibres, np.array(debris), tissue.blood, p.antibody, p.complement, NOW)
     antibody.coat_vessels(tissue.vessels, pair.level, tissue.blood, p.antibody, p.complement, NOW)
     naive.coat_fibres(pair.world, debris, p.antibody, p.complement, NOW)
@@ -326,10 +326,11 @@ def test_debris_is_lost_alike(pair: Pair) -> None:
 
 
 def test_debris_and_room_are_surveyed_alike(pair: Pair) -> None:
-    debris, room = np.full((2, pair.tissue.fibres.x.size), 9.0)
-    fibre.survey(debris, room, pair.tissue.fibres, pair.tissue.voxels)
+    debris, room, vacated = np.full((3, pair.tissue.fibres.x.size), 9.0)
+    fibre.survey(debris, room, vacated, pair.tissue.fibres, pair.tissue.voxels)
     assert np.count_nonzero(debris * room) >= 3
-    assert (debris.tolist(), room.tolist()) == naive.survey(pair.world)
+    assert len(set(vacated)) >= 3
+    assert (debris.tolist(), room.tolist(), vacated.tolist()) == naive.survey(pair.world)
 
 
 def supply(pair: Pair) -> np.ndarray:
@@ -354,12 +355,12 @@ def test_perfusion_is_counted_alike(pair: Pair) -> None:
 
 def test_fibres_grow_alike(pair: Pair) -> None:
     p, fibres = pair.params, pair.tissue.fibres
-    debris, room = naive.survey(pair.world)
+    debris, room, vacated = naive.survey(pair.world)
     fused = pair.random.integers(0, 8, fibres.x.size)
     igf1 = pair.random.exponential(10.0, fibres.x.size)
-    arrays = fused.astype(np.int32), np.array(debris), np.array(room), igf1
+    arrays = fused.astype(np.int32), np.array(debris), np.array(room), np.array(vacated), igf1
     fibre.grow(fibres, pair.tissue.voxels, supply(pair), *arrays, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
-    lists = fused.tolist(), debris, room, igf1.tolist()
+    lists = fused.tolist(), debris, room, vacated, igf1.tolist()
     naive.grow(pair.world, *lists, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
     filled = pair.tissue.voxels.ground[pair.before.voxels.ground == Ground.CLEARED]
     assert np.count_nonzero(filled == Ground.REGENERATING) >= 10
@@ -372,11 +373,11 @@ def test_fibres_grow_alike(pair: Pair) -> None:
 def test_tubes_are_reached_along_their_length_alike(pair: Pair) -> None:
     p, fibres = pair.params, pair.tissue.fibres
     assert fibre.come_back(fibres) == naive.come_back(pair.world)
-    debris, room = naive.survey(pair.world)
+    debris, room, vacated = naive.survey(pair.world)
     n = fibres.x.size
-    arrays = np.zeros(n, np.int32), np.array(debris), np.array(room), np.full(n, 5.0)
+    arrays = np.zeros(n, np.int32), np.array(debris), np.array(room), np.array(vacated), np.full(n, 5.0)
     fibre.grow(fibres, pair.tissue.voxels, supply(pair), *arrays, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
-    naive.grow(pair.world, [0] * n, debris, room, [5.0] * n, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
+    naive.grow(pair.world, [0] * n, debris, room, vacated, [5.0] * n, p.myocyte.volume, VOXEL_VOLUME, p.fibre.growth, NOW)
     empty = pair.before.fibres.living == 0
     assert np.count_nonzero(empty & (fibres.living > 0)) >= 1
     pair.assert_equal()
@@ -396,11 +397,11 @@ def test_fibres_of_every_state_grow_in_the_cases() -> None:
     seen: set[tuple[int, int]] = set()
     for case in CASES:
         pair = Pair(*case)
-        debris, room = naive.survey(pair.world)
+        debris, room, vacated = naive.survey(pair.world)
         before = [f.state for f in pair.world.fibres]
         living = [f.living for f in pair.world.fibres]
         n = len(before)
-        naive.grow(pair.world, [2] * n, debris, room, [5.0] * n, 1700.0, VOXEL_VOLUME, pair.params.fibre.growth, NOW)
+        naive.grow(pair.world, [2] * n, debris, room, vacated, [5.0] * n, 1700.0, VOXEL_VOLUME, pair.params.fibre.growth, NOW)
         seen |= {(before[i], f.state) for i, f in enumerate(pair.world.fibres) if f.living > living[i]}
     intact, necrotic, regenerating = FibreState.INTACT, FibreState.NECROTIC, FibreState.REGENERATING
     assert seen == {(intact, intact), (necrotic, regenerating), (regenerating, regenerating)}
@@ -675,7 +676,7 @@ def test_myocytes_fuse_alike(pair: Pair) -> None:
     myocytes = np.flatnonzero(pair.cells.kind == Kind.MYOCYTE)
     pair.cells.x[myocytes], pair.cells.y[myocytes] = np.array(between)[pair.random.integers(0, len(between), myocytes.size)].T
     world, before = naive.World(pair.tissue), pair.cells.kind.copy()
-    debris, room = naive.survey(world)
+    debris, room, _ = naive.survey(world)
     room = [0.0 if f % 3 == 0 else share for f, share in enumerate(room)]
     fused = np.full(pair.tissue.fibres.x.size, 9, np.int32)
     satellite.fuse(pair.cells, fused, pair.tissue.voxels, np.array(debris), np.array(room), p.myocyte, p.fibre.growth, NOW)

@@ -27,6 +27,7 @@ from imam_sim.model.state import (
     Vessels,
     Voxels,
 )
+from imam_sim.study.findings import load_findings
 
 NUMBER_OF = {  # cells in the section of 0.02 mm2
     Kind.NEUTROPHIL: 1,
@@ -46,7 +47,7 @@ NUMBER_OF = {  # cells in the section of 0.02 mm2
 }
 MACROPHAGES = ((3, 24), (16, 36), (5, 21), (6, 21))  # row and column: perimysium, fascia, two in a fascicle
 INTACT, REGENERATED, DEAD, GROWING = range(4)
-PARAMS = put(Parameters(), {"fibre.growth.immature_force": 0.25})
+PARAMS = put(Parameters(), {"fibre.growth.immature_force": 0.25, "geometry.macrophages": 1500.0, "geometry.depth": 20.0})
 
 
 def made_cells() -> Cells:
@@ -170,6 +171,8 @@ EXPECTED = {
     "myofibroblasts": 500.0,
     "macrophages_m1": 100.0,  # the one with equal levels counts as M1
     "macrophages_m2": 100.0,
+    "macrophages_per_fibre": 1.0,
+    "macrophage_grade": 2.0,  # 200 a mm2, health has 30
     "inflammatory_level": 0.4,
     "repair_level": 0.45,
     "fibres_intact": 0.5,
@@ -181,6 +184,8 @@ EXPECTED = {
     "scar": 20 / 400,
     "fat": 10 / 400,
     "fibre_area": 270 / 400,
+    "fibre_area_variation": float(np.std([90.0, 100.0, 80.0])) / 90.0,
+    "small_fibres": 0.0,
     "perifascicular_area": ((1.0 + 0.8) / 2) / ((0.9 + 0.0) / 2),
     "complement_necrotic": 0.8,
     "complement_living": (90 * 0.1 + 100 * 0.2 + 80 * 0.4) / 270,
@@ -197,6 +202,7 @@ EXPECTED = {
     "autoantibody": 0.4,
     "complement": 0.7,
     "strength": (190 + 0.25 * 80) / 400,
+    "muscle_test": 150.0 * (190 + 0.25 * 80) / 400,
 }
 
 
@@ -223,7 +229,7 @@ def test_the_order_of_what_is_measured_is_that_of_the_names() -> None:
 
 
 def test_every_outcome_has_a_known_unit() -> None:
-    assert {outcome.unit for outcome in OUTCOMES} == {"cells/mm2", "1", "ng/mL", "U/L"}
+    assert {outcome.unit for outcome in OUTCOMES} == {"cells/mm2", "1", "ng/mL", "U/L", "points"}
 
 
 def test_no_two_outcomes_mean_the_same() -> None:
@@ -259,6 +265,47 @@ def test_the_collagen_of_perimysium_and_fascia_is_not_in_the_mean() -> None:
     tissue = made_tissue()
     tissue.voxels.collagen[:, 30:] = 50.0
     assert outcome(tissue, "collagen") == pytest.approx(EXPECTED["collagen"])
+
+
+def test_muscle_testing_has_no_more_than_its_full_points() -> None:
+    tissue = made_tissue()
+    tissue.fibres.living[:] = 120
+    tissue.fibres.state[:] = FibreState.INTACT
+    assert outcome(tissue, "muscle_test") == 150.0
+
+
+@pytest.mark.parametrize(
+    ("density", "grade"), [(0.0, 0), (44.9, 0), (45.0, 1), (119.9, 1), (120.0, 2), (239.9, 2), (240.0, 3), (5000.0, 3)]
+)
+def test_macrophages_are_graded_by_how_many_times_health_they_are(density: float, grade: int) -> None:
+    assert observe.grade(density, 30.0) == grade
+
+
+def test_a_section_without_macrophages_has_grade_zero_also_where_health_has_none() -> None:
+    assert (observe.grade(0.0, 0.0), observe.grade(1.0, 0.0)) == (0, 3)
+
+
+def test_grades_are_cut_as_in_the_finding_on_grades_of_biopsies() -> None:
+    cuts = {check.cuts for finding in load_findings().findings for check in finding.checks if check.measure == "grades"}
+    assert cuts == {observe.GRADE_CUTS}
+
+
+def test_fibres_below_half_of_their_territory_are_small() -> None:
+    tissue = made_tissue()
+    tissue.fibres.living[:] = 49, 50, 0, 1
+    assert outcome(tissue, "small_fibres") == 2 / 3
+
+
+def test_fibres_of_one_size_do_not_vary_and_dead_ones_do_not_count() -> None:
+    tissue = made_tissue()
+    tissue.fibres.living[:] = 70, 70, 0, 70
+    assert outcome(tissue, "fibre_area_variation") == 0.0
+
+
+def test_without_living_fibres_nothing_varies_and_none_is_small() -> None:
+    tissue = made_tissue()
+    tissue.fibres.living[:] = 0
+    assert [outcome(tissue, name) for name in ("fibre_area_variation", "small_fibres", "muscle_test")] == [0.0, 0.0, 0.0]
 
 
 def strewn(random: np.random.Generator, walkable: np.ndarray, n: int) -> np.ndarray:

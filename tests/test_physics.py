@@ -490,7 +490,7 @@ def test_tubes_are_reached_at_a_hazard_in_proportion_to_the_share_that_has_come_
     n_reached = n_tubes = 0
     for k in range(20):
         now = state.copy(tissue)
-        fibre.grow(now.fibres, now.voxels, open_here, nobody, np.zeros(n), np.ones(n), igf1, 1.0, 500.0, p, Now(seed, k, 5.0))
+        fibre.grow(now.fibres, now.voxels, open_here, nobody, np.zeros(n), np.ones(n), np.zeros(n), igf1, 1.0, 500.0, p, Now(seed, k, 5.0))
         reached = (now.fibres.living > 0) & ~back
         n_reached, n_tubes = n_reached + int(np.count_nonzero(reached)), n_tubes + int(np.count_nonzero(~back))
         assert now.fibres.living[reached] / now.fibres.territory[reached] == pytest.approx(0.5, abs=0.06)
@@ -738,7 +738,9 @@ def test_a_fibre_that_regrows_does_not_inherit_the_deposit_of_its_debris(mouse_t
     antibody.coat_fibres(fibres, np.ones(n), healthy_blood(), Antibody(), kept, Now(1, 0, 1e6))
     voxels.ground[voxels.ground == Ground.NECROTIC] = Ground.CLEARED
     nobody, open_here, igf1 = np.full(n, 2, np.int32), np.ones(mouse_tissue.vessels.x.size, np.int32), np.full(n, 1e9)
-    fibre.grow(fibres, voxels, open_here, nobody, np.zeros(n), np.ones(n), igf1, 5000.0, 500.0, MOUSE.fibre.growth, Now(1, 1, 1.0))
+    fibre.grow(
+        fibres, voxels, open_here, nobody, np.zeros(n), np.ones(n), np.zeros(n), igf1, 5000.0, 500.0, MOUSE.fibre.growth, Now(1, 1, 1.0)
+    )
     antibody.coat_fibres(fibres, np.zeros(n), healthy_blood(), Antibody(), kept, Now(1, 1, 1.0))
     assert (fibres.living > 0).all()
     assert fibres.opsonised == pytest.approx(1.0)
@@ -814,14 +816,14 @@ def test_half_of_its_capillaries_are_enough_for_a_fibre(mouse_tissue: Tissue) ->
 def test_a_thinned_fibre_grows_back_into_the_room_that_it_left(mouse_tissue: Tissue) -> None:
     fibres, voxels = mouse_tissue.fibres, mouse_tissue.voxels
     n, open_here = fibres.x.size, np.ones(mouse_tissue.vessels.x.size, np.int32)
-    ground, p = voxels.ground.copy(), MOUSE.fibre.growth._replace(rate=0.02, room_half=0.1)
+    ground, p = voxels.ground.copy(), MOUSE.fibre.growth._replace(rate=0.02, regrowth_share=1.0, room_half=0.1)
     fibre.thin(fibres, voxels, open_here, 500.0, p._replace(wasting_rate=0.01), Now(1, 0, 50.0))
     assert np.count_nonzero(voxels.ground == Ground.VACATED) >= 100
-    debris, room = np.empty((2, n))
+    debris, room, vacated = np.empty((3, n))
     for k in range(400):
-        fibre.survey(debris, room, fibres, voxels)
+        fibre.survey(debris, room, vacated, fibres, voxels)
         nobody, igf1 = np.zeros(n, np.int32), np.full(n, 1e9)
-        fibre.grow(fibres, voxels, open_here, nobody, debris, room, igf1, 500.0, 500.0, p, Now(1, k, 10.0))
+        fibre.grow(fibres, voxels, open_here, nobody, debris, room, vacated, igf1, 500.0, 500.0, p, Now(1, k, 10.0))
     assert np.array_equal(voxels.ground, ground)
     assert not fibres.central_nuclei.any()
 

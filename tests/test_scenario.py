@@ -507,7 +507,19 @@ def test_the_schema_takes_its_ranges_from_the_declarations() -> None:
     numbers = document["properties"]["parameters"]["properties"]
     for path, parameter in DECLARED.items():
         assert (numbers[path]["minimum"], numbers[path]["maximum"]) == (parameter.quantity.low, parameter.quantity.high)
-    assert set(document["properties"]) == {"schema", "title", "extends", "duration", "numerics", "tissue", "parameters", "record", "event"}
+    assert set(document["properties"]) == {
+        "schema",
+        "title",
+        "extends",
+        "duration",
+        "numerics",
+        "tissue",
+        "parameters",
+        "record",
+        "patient",
+        "treatment",
+        "event",
+    }
 
 
 @pytest.mark.parametrize("name", names())

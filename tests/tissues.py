@@ -80,6 +80,7 @@ LIVELY = {  # rates so high that within one step about half of all that could ha
     "satellite.surplus_rate": 1.0,
     "signal.tnf.reception_share": 0.5,
     "signal.igf1.secretion_share": 0.5,
+    "signal.il10.systemic": 0.3,
     "satellite.activation.renewal_rate": 5.0,
     "satellite.activation.hgf_half": 1.0,
     "satellite.division.rate": 3.0,

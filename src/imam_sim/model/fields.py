@@ -212,8 +212,20 @@ def make_transport(signals: SignalTransport, shape: tuple[int, int], dt: float) 
     own = np.empty(len(signals))
     for s in range(len(signals)):
         own[s] = fill_factors(kept[s], gained[s], eigenvalue, diffusion[s], decay_rate[s], retardation[s], float(dt))
-    share = np.array([signal.secretion_share + (1.0 - signal.secretion_share) * signal.redundancy for signal in signals])
-    return Transport(float(dt), eigenvalue, diffusion, decay_rate, retardation, kept, gained, own, share)
+    return Transport(float(dt), eigenvalue, diffusion, decay_rate, retardation, kept, gained, own, working_share(signals))
+
+
+def adapted(transport: Transport, signals: SignalTransport) -> Transport:
+    """What `make_transport` would give for other parameters, without making again what stays as it is."""
+    decides = [(float(signal.diffusion), float(signal.decay_rate), 1.0 + signal.bound_ratio) for signal in signals]
+    if decides != list(zip(transport.diffusion.tolist(), transport.decay_rate.tolist(), transport.retardation.tolist(), strict=True)):
+        return make_transport(signals, transport.eigenvalue.shape, transport.dt)
+    return transport._replace(secretion_share=working_share(signals))
+
+
+def working_share(signals: SignalTransport) -> Floats:
+    """Share of its secretion that works, of each signal: its own and what other ligands make up for."""
+    return np.array([signal.secretion_share + (1.0 - signal.secretion_share) * signal.redundancy for signal in signals])
 
 
 def empty_fields(shape: tuple[int, int]) -> Fields:
@@ -508,14 +520,17 @@ def uptake_rates(signals: SignalTransport, depth: float) -> Floats:
 
 
 def felt(level: Floats, signals: SignalTransport, interferon: float) -> Floats:
-    """The levels that cells feel [ng/mL]: those around them times the working share of receptors, and interferon of the blood on top.
+    """The levels that cells feel [ng/mL]: those around them and what the blood brings, times the working share of receptors.
+
+    The blood brings the interferon of an infection and what a drug adds, signal.*.systemic.
 
     The very array where nothing is changed, else a copy.
     """
     share = np.array([signal.reception_share for signal in signals])
-    if interferon == 0.0 and (share == 1.0).all():
+    brought = np.array([signal.systemic for signal in signals])
+    brought[Signal.IFN_GAMMA] += interferon
+    if not brought.any() and (share == 1.0).all():
         return level
-    around = level.copy()
-    around[Signal.IFN_GAMMA] += interferon
+    around = level + brought[:, None, None]
     around *= share[:, None, None]
     return around

@@ -7,7 +7,6 @@ from math import floor, ldexp
 from imam_sim.model.jit import jit
 
 LOG2_E = 1.4426950408889634
-LN2 = 0.6931471805599453
 LN2_HIGH = 6.93147180369123816490e-01
 LN2_LOW = 1.90821492927058770002e-10
 

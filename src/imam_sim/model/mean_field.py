@@ -117,7 +117,7 @@ def slope(y: Floats, params: Parameters, transport: fields.Transport, c: Composi
     # Regeneration.
     growth = params.fibre.growth
     fused = satellite.fusion(cleared, necrotic, params.myocyte, growth) * myocytes
-    grown = fibre.growth_rate(igf1, perfused + sprouts, cleared, necrotic, growth) * regenerating
+    grown = fibre.growth_rate(igf1, perfused + sprouts, cleared, 0.0, necrotic, growth) * regenerating
     filled = fused * params.myocyte.volume / (c.fibres * c.fibre_volume) + grown
     matured = regenerating / growth.maturation_time
     n_fibroblasts = (fibroblasts + myofibroblasts) * c.sense

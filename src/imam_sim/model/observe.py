@@ -26,8 +26,12 @@ from imam_sim.model.state import (
     size,
 )
 
+MM = 1000.0  # um
 CLUSTER_RADIUS = 20  # voxels, the distance at which clustering is measured
 FASCICLE_EDGE = 3  # voxels, a fibre this near to perimysium or fascia is perifascicular
+GRADE_CUTS = (1.5, 4.0, 8.0)  # times the density of health, from which macrophages are graded +, ++, +++: assumed, no density was published
+FULL_MUSCLE_TEST = 150.0  # points of manual muscle testing in health
+SMALL_FIBRE = 0.5  # of its territory, below which a living fibre is small: assumed
 
 
 class Outcome(NamedTuple):
@@ -58,6 +62,8 @@ OUTCOMES: tuple[Outcome, ...] = (
     *(Outcome(name, "cells/mm2", name.replace("_", " ") + " in the section") for name in COUNTED),
     Outcome("macrophages_m1", "cells/mm2", "macrophages whose inflammatory level is at least their repair level"),
     Outcome("macrophages_m2", "cells/mm2", "macrophages whose repair level is higher"),
+    Outcome("macrophages_per_fibre", "1", "macrophages in the section over fibres"),
+    Outcome("macrophage_grade", "1", "grade of a biopsy by the density of macrophages: 0 is -/+, 1 is +, 2 is ++, 3 is +++; cuts assumed"),
     Outcome("macrophages_fascia", "cells/mm2", "macrophages in perimysium and fascia, per area of those"),
     Outcome("macrophage_clustering", "1", "Ripley's L at 100 um over that of cells strewn over the open ground: 1 is random"),
     Outcome("inflammatory_level", "1", "mean inflammatory level of the macrophages; 0 without any"),
@@ -71,6 +77,8 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome("scar", "1", "share of all fibre territory that is scar"),
     Outcome("fat", "1", "share of all fibre territory that is fat"),
     Outcome("fibre_area", "1", "living fibre area over all fibre territory: 1 in health"),
+    Outcome("fibre_area_variation", "1", "standard deviation over mean of the living area of living fibres; 0 without any"),
+    Outcome("small_fibres", "1", "share of the living fibres that fill less than half of their territory; 0 without any"),
     Outcome("regenerated_area", "1", "living area of fibres with central nuclei over all fibre territory"),
     Outcome("perifascicular_area", "1", "mean relative area of fibres at the edge of a fascicle over that of the others"),
     Outcome("complement_necrotic", "1", "membrane attack complex on dead fibre, 0-1"),
@@ -87,6 +95,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome("autoantibody", "1", "autoantibody in blood, 0-1 of what there could be"),
     Outcome("complement", "1", "complement in blood relative to health"),
     Outcome("strength", "1", "force relative to health: mature area plus regenerating area at its lower force"),
+    Outcome("muscle_test", "points", "like manual muscle testing, 0-150: 150 times strength, at most 150; a linear stand-in"),
 )
 
 NAMES: tuple[str, ...] = tuple(outcome.name for outcome in OUTCOMES)
@@ -94,11 +103,11 @@ NAMES: tuple[str, ...] = tuple(outcome.name for outcome in OUTCOMES)
 
 def measure(tissue: Tissue, params: Parameters) -> Floats:
     """All outcomes of a tissue, in the order of OUTCOMES."""
-    values = {**_cells(tissue), **_fibres(tissue, params), **_surroundings(tissue)}
+    values = {**_cells(tissue, params), **_fibres(tissue, params), **_surroundings(tissue)}
     return np.array([values[name] for name in NAMES])
 
 
-def _cells(tissue: Tissue) -> dict[str, float]:
+def _cells(tissue: Tissue, params: Parameters) -> dict[str, float]:
     cells = in_use(tissue)
     width, height = size(tissue)
     area = width * height / MM2
@@ -109,6 +118,10 @@ def _cells(tissue: Tissue) -> dict[str, float]:
     n = max(a.size, 1)
     n_m1 = np.count_nonzero(a >= r)
     values |= {"macrophages_m1": n_m1 / area, "macrophages_m2": (a.size - n_m1) / area}
+    values |= {
+        "macrophages_per_fibre": count[Kind.MACROPHAGE] / max(tissue.fibres.x.size, 1),
+        "macrophage_grade": grade(values["macrophages"], params.geometry.macrophages * params.geometry.depth / MM),
+    }
     values |= _whereabouts(tissue, cells.x[macrophage], cells.y[macrophage])
     return values | {"inflammatory_level": exact_sum(a) / n, "repair_level": exact_sum(r) / n}
 
@@ -119,6 +132,9 @@ def _fibres(tissue: Tissue, params: Parameters) -> dict[str, float]:
     regenerating = fibres.state == FibreState.REGENERATING
     area = fibres.living / territory
     inside = voxels.fibre >= 0
+    strength = exact_sum(area[~regenerating]) + params.fibre.growth.immature_force * exact_sum(area[regenerating])
+    alive = fibres.living > 0
+    n_small = np.count_nonzero(fibres.living[alive] < SMALL_FIBRE * fibres.territory[alive])
     return {
         "fibres_intact": np.count_nonzero(fibres.state == FibreState.INTACT) / n,
         "fibres_necrotic": np.count_nonzero(fibres.state == FibreState.NECROTIC) / n,
@@ -130,7 +146,10 @@ def _fibres(tissue: Tissue, params: Parameters) -> dict[str, float]:
         "fat": np.count_nonzero(voxels.ground[inside] == Ground.FAT) / territory,
         "fibre_area": exact_sum(area),
         "regenerated_area": exact_sum(area[fibres.central_nuclei]),
-        "strength": exact_sum(area[~regenerating]) + params.fibre.growth.immature_force * exact_sum(area[regenerating]),
+        "fibre_area_variation": _variation(fibres.living[alive]),
+        "small_fibres": n_small / max(int(np.count_nonzero(alive)), 1),
+        "strength": strength,
+        "muscle_test": min(FULL_MUSCLE_TEST * strength, FULL_MUSCLE_TEST),
         "perifascicular_area": _perifascicular_area(tissue),
         "complement_necrotic": _weighted_mean(fibres.opsonised, np.bincount(voxels.fibre[inside], voxels.debris[inside], fibres.x.size)),
         "complement_living": _weighted_mean(fibres.complement, fibres.living),
@@ -155,6 +174,11 @@ def _surroundings(tissue: Tissue) -> dict[str, float]:
         "autoantibody": tissue.blood[Compartment.AUTOANTIBODY],
         "complement": tissue.blood[Compartment.COMPLEMENT],
     } | {signal.name.lower(): exact_sum(tissue.fields.level[signal]) / tissue.fields.level[signal].size for signal in Signal}
+
+
+def grade(density: float, healthy: float) -> int:
+    """0 to 3 for a density of macrophages by how many times that of health it is, both [cells/mm2]; 0 without macrophages."""
+    return sum(density >= cut * healthy for cut in GRADE_CUTS) if density > 0.0 else 0
 
 
 def _whereabouts(tissue: Tissue, x: Floats, y: Floats) -> dict[str, float]:
@@ -214,6 +238,12 @@ def _perifascicular_area(tissue: Tissue) -> float:
     if n_edge == 0 or inner == 0.0:
         return 1.0
     return (exact_sum(share[edge]) / n_edge) / (inner / n_inner)
+
+
+def _variation(values: np.ndarray) -> float:
+    """Standard deviation of some values over their mean, both of all there are; 0 where there are none."""
+    mean = exact_sum(values) / max(values.size, 1)
+    return math.sqrt(exact_sum((values - mean) ** 2) / values.size) / mean if mean > 0.0 else 0.0
 
 
 def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:

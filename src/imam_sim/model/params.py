@@ -120,6 +120,9 @@ class Transport(NamedTuple):
     reception_share: Annotated[
         float, Quantity("1", 0.0, 1.0, "share of the level that receptors let cells feel: 0 in a knock-out", Assumed("1 is health"))
     ] = 1.0
+    systemic: Annotated[
+        float, Quantity("ng/mL", 0.0, 1000000.0, "level that a drug brings everywhere, felt on top of the tissue's own", Assumed("no drug"))
+    ] = 0.0
 
 
 class SignalTransport(NamedTuple):
@@ -205,6 +208,16 @@ class FibreGrowth(NamedTuple):
     maturation_time: Annotated[
         float, Quantity("h", 1.0, 100000.0, "mean time until a regenerated fibre counts as mature", Assumed("about three weeks"))
     ] = 480.0
+    regrowth_share: Annotated[
+        float,
+        Quantity(
+            "1",
+            0.0,
+            1.0,
+            "growth into what a fibre has left by thinning, over that",
+            Assumed("so that the atrophy of steroids is made good 3-4 weeks after the taper"),
+        ),
+    ] = 0.075
     immature_force: Annotated[
         float, Quantity("1", 0.0, 1.0, "force per area of a regenerating fibre over that of a mature one", Assumed("no number found"))
     ] = 0.5

@@ -9,6 +9,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, ge
 
 Record = TypeVar("Record", bound=tuple)
 
+LN2 = 0.6931471805599453  # a rate is this over its half-life
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -146,12 +146,13 @@ class Inside(NamedTuple):
 
     debris: Floats
     room: Floats
+    vacated: Floats  # of the room
 
 
 def survey(tissue: Tissue) -> Inside:
     """Look into every fibre."""
-    inside = Inside(*np.empty((2, tissue.fibres.x.size)))
-    fibre.survey(inside.debris, inside.room, tissue.fibres, tissue.voxels)
+    inside = Inside(*np.empty((3, tissue.fibres.x.size)))
+    fibre.survey(inside.debris, inside.room, inside.vacated, tissue.fibres, tissue.voxels)
     return inside
 
 
@@ -164,7 +165,7 @@ def regenerate(tissue: Tissue, inside: Inside, params: Parameters, now: Now) -> 
     vessel.supply(open_here, tissue.vessels)
     satellite.fuse(cells, fused, voxels, inside.debris, inside.room, params.myocyte, params.fibre.growth, now)
     growth, volume = params.fibre.growth, voxel_volume(params)
-    fibre.grow(fibres, voxels, open_here, fused, inside.debris, inside.room, igf1, params.myocyte.volume, volume, growth, now)
+    fibre.grow(fibres, voxels, open_here, fused, *inside, igf1, params.myocyte.volume, volume, growth, now)
     fibre.thin(fibres, voxels, open_here, volume, growth, now)
     fibre.mature(fibres, voxels.ground, growth, now)
     fibre.calm(fibres, params.fibre, now)

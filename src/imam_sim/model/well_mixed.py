@@ -313,7 +313,7 @@ def _regenerate(pot: Pot, around: Tissue, now: Now) -> None:
     room, debris, regenerating = (share_of(pot, s) for s in (Share.CLEARED, Share.NECROTIC, Share.REGENERATING))
     n_fused = fuse(in_use(around), room, debris, params.myocyte, growth, now)
     supply = sum(open_vessels(around.vessels))
-    rate = fibre.growth_rate(read(level, int(Signal.IGF1), 0.0, 0.0), supply, room, debris, growth)
+    rate = fibre.growth_rate(read(level, int(Signal.IGF1), 0.0, 0.0), supply, room, 0.0, debris, growth)
     brought = n_fused * params.myocyte.volume / (n * pot.composition.fibre_volume) + rate * regenerating * now.dt
     if room > 0.0:
         fill_pieces(fibres, pot.pieces.ground, chance(brought / room, 1.0), now)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
 import itertools
 import json
 import math
@@ -33,28 +32,55 @@ from pydantic import (
     model_validator,
 )
 
-import imam_sim
-from imam_sim.model.params import PRESETS, Parameters, SignalTransport
-from imam_sim.model.quantity import Parameter, Quantity, declared, put
+from imam_sim.model.params import PRESETS, Parameters
+from imam_sim.model.quantity import Quantity, put
 from imam_sim.study import toml_text
+from imam_sim.study.language import (
+    CELLS,
+    HOURS,
+    MAX_BYTES,
+    MAX_HOURS,
+    SIGNALS,
+    Frozen,
+    ScenarioError,
+    amount_of,
+    amount_schema,
+    changeable_parameter,
+    fraction_of,
+    from_python,
+    hours_of,
+    hours_text,
+    in_words,
+    legal_value,
+    nearest,
+    parameters,
+    printable,
+    quoted,
+    shipped_folder,
+    time_field,
+)
 from imam_sim.study.toml_text import KeyPath
+from imam_sim.study.treatment import FOLDER, Course, DoseText, Given, Stage, Treatment, amount, unknown_drug, wrong_unit
+from imam_sim.study.treatment import names as drugs
+from imam_sim.study.treatment import part_at as treatment_part
+from imam_sim.study.treatment import text_of as treatment_lines
 
-MAX_BYTES = 1 << 20
 MAX_TITLE = 200
 MAX_EVENTS = 1000
 MAX_SECTIONS = 1000
-MAX_HOURS = 87600.0  # ten years
 MAX_STEP = 1.0  # h
 MAX_STEPS_AN_HOUR = 3600
 MAX_PARENTS = 20
 MIN_EDGE = 100.0  # um
 MAX_EDGE = 1e9  # um; below it every estimate of memory is a finite number
 EDGE_UNIT = 10.0  # um, a signal voxel
-HOURS = {"s": (1.0, 3600.0), "min": (1.0, 60.0), "h": (1.0, 1.0), "d": (24.0, 1.0)}  # unit: times, divided by
 MICROMETRES = {"um": (1.0, 1.0), "mm": (1000.0, 1.0)}
 AMPLE = 60.0  # bytes per um2, several times what a tissue takes
+KILOGRAMS = {"g": (1.0, 1000.0), "kg": (1.0, 1.0)}
+WEIGHTS = {"human": 70.0, "mouse": 0.025}  # kg
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+EVENT_PATH = "event."  # --set event.NAME.KEY changes the event of that name
 LEVELS = {"pg/mL": (1.0, 1000.0), "ng/mL": (1.0, 1.0), "ug/mL": (1000.0, 1.0)}
-SIGNALS = SignalTransport._fields
 RECEPTORS = {name: f"signal.{name}.reception_share" for name in SIGNALS} | {
     "ccr2": "monocyte.entry.ccr2",
     "csf1r": "signal.mcsf.reception_share",
@@ -68,26 +94,15 @@ ENTRIES = {
     "cd8": ("cd8.entry_rate",),
     "b_cell": ("antibody.b_cell_entry_rate",),
 }  # cell: the parameters by which it enters
-CELLS = ("neutrophil", "monocyte", "macrophage", "cd4", "regulatory_t", "cd8", "b_cell", "satellite", "myocyte", "fibroblast")
 MAX_TRANSPLANT = 100_000
 MAX_LEVEL = 1e6  # ng/mL
 WHERE = "everywhere; injury: dead, open or regenerating fibre; or [x, y, radius] in um"
 Place = str | tuple[float, float, float]
-FIXED = "geometry."  # parameters that only shape the tissue at time 0
 COMMAND_LINE = "--set"
-AMOUNT = re.compile(r"\s*([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([^\W\d_]+(?:/[^\W\d_]+)?)\s*")
 BARE_KEY = re.compile(r"[A-Za-z0-9_.-]+")
 ROUNDING = 1e-6  # share of a step that may be lost when a time is written in decimals
 
 Listed = TypeVar("Listed")
-
-
-class ScenarioError(Exception):
-    """A scenario that cannot be used: `errors` holds one line per error."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
 
 
 class TooBig(Exception):
@@ -101,173 +116,77 @@ class TooBig(Exception):
         self.available = available
 
 
-@lru_cache(maxsize=1)
-def parameters() -> dict[str, Parameter]:
-    """Every declared parameter by dotted path, with the model's defaults."""
-    return declared(Parameters())
-
-
-def nearest(word: str, legal: Iterable[str]) -> str:
-    """`; did you mean X?`, or nothing where no legal word is close."""
-    words = list(legal)
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    if not close and word:
-        close = [other for other in words if word.startswith(other) or (len(other) > 2 and other.startswith(word))][:1]
-    if not close and word:
-        close = [other for other in words if other.rpartition(".")[2] == word.rpartition(".")[2]]
-        close = close if len(close) == 1 else []
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _shown(got: Any) -> str:
-    """A value as short text on one line."""
-    if isinstance(got, bool):
-        return "true" if got else "false"
-    if isinstance(got, dict):
-        return "a table"
-    text = json.dumps(got) if isinstance(got, str) else repr(got) if isinstance(got, float | int) and abs(got) < 1e300 else _plain(got)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _plain(got: Any) -> str:
-    if isinstance(got, int):
-        return "a number of too many digits"
-    if isinstance(got, list | tuple):
-        return "a list"
-    return str(got)
-
-
-def _range(low: float, high: float, unit: str) -> str:
-    return f"{low:g} to {high:g}" + (f" {unit}" if unit != "1" else "")
-
-
-def _number(got: Any, low: float, high: float, unit: str) -> float:
-    """A finite number in a range; ValueError, in the words of the user, for anything else."""
-    legal = f"a number from {_range(low, high, unit)}"
-    if isinstance(got, bool) or not isinstance(got, int | float):
-        raise ValueError(f"got {_shown(got)}, must be {legal}")
-    if not low <= got <= high:
-        raise ValueError(f"got {_shown(got)}, must be {legal}")
-    return float(got)
-
-
-def _amount(got: Any, units: Mapping[str, tuple[float, float]], example: str) -> float:
-    """A number with its unit as text, in the unit of the model; ValueError for anything else."""
-    if not isinstance(got, str):
-        raise ValueError(f'got {_shown(got)}, must be text with a number and a unit, such as "{example}"')
-    match = AMOUNT.fullmatch(got)
-    if not match:
-        raise ValueError(f'got {_shown(got)}, must be a number and a unit, such as "{example}"')
-    unit = match.group(2).replace("µ", "u").replace("μ", "u")
-    if unit not in units:
-        raise ValueError(f"got {_shown(got)}, the unit must be one of {', '.join(units)}{nearest(unit, units)}")
-    times, divided = units[unit]
-    return float(match.group(1)) * times / divided
-
-
-def _from_python(got: Any, info: ValidationInfo) -> bool:
-    """Whether a bare number is meant in the unit of the model: from Python yes, from a file never."""
-    return isinstance(got, int | float) and not isinstance(got, bool) and not (info.context or {}).get("file")
-
-
-def _hours(got: Any, info: ValidationInfo) -> float:
-    hours = float(got) if _from_python(got, info) else _amount(got, HOURS, "36 h")
-    if not 0.0 <= hours <= MAX_HOURS:
-        raise ValueError(f"got {_shown(got)}, must be 0 to {MAX_HOURS / 24:g} d")
-    return hours
-
-
 def _step(got: Any, info: ValidationInfo) -> float:
-    hours = _hours(got, info)
+    hours = hours_of(got, info)
     per_hour = round(1.0 / hours) if 0.5 / MAX_STEPS_AN_HOUR < hours <= MAX_STEP else MAX_STEPS_AN_HOUR + 1
     if per_hour > MAX_STEPS_AN_HOUR or abs(per_hour * hours - 1.0) > 1e-9:
-        raise ValueError(f'got {_shown(got)}, must be 1 s to 1 h and divide an hour into whole steps, such as "10 min" or "5 min"')
+        raise ValueError(f'got {in_words(got)}, must be 1 s to 1 h and divide an hour into whole steps, such as "10 min" or "5 min"')
     return 1.0 / per_hour
 
 
 def _edge(got: Any, info: ValidationInfo) -> float:
-    length = float(got) if _from_python(got, info) else _amount(got, MICROMETRES, "600 um")
+    length = float(got) if from_python(got, info) else amount_of(got, MICROMETRES, "600 um")
     whole = math.isfinite(length) and abs(length / EDGE_UNIT - round(length / EDGE_UNIT)) < 1e-9 * max(length, 1.0)
     if not whole or not MIN_EDGE <= length <= MAX_EDGE:
         highest = "" if length <= MAX_EDGE else f", at most {MAX_EDGE / 1000:g} mm"
-        raise ValueError(f"got {_shown(got)}, must be at least {MIN_EDGE:g} um{highest} and a multiple of {EDGE_UNIT:g} um")
+        raise ValueError(f"got {in_words(got)}, must be at least {MIN_EDGE:g} um{highest} and a multiple of {EDGE_UNIT:g} um")
     return round(length / EDGE_UNIT) * EDGE_UNIT
-
-
-def _legal(path: str, got: Any) -> float:
-    """A value of one parameter, or of a parameter that nobody knows; ValueError where it is not legal."""
-    if path not in parameters():
-        return _number(got, -1e300, 1e300, "1")
-    quantity = parameters()[path].quantity
-    return _number(got, quantity.low, quantity.high, quantity.unit)
-
-
-def _fraction(got: Any) -> float:
-    return _number(got, 0.0, 1.0, "1")
 
 
 def _title(got: Any) -> str:
     if not isinstance(got, str) or not got.isprintable() or len(got) > MAX_TITLE:
-        raise ValueError(f"got {_shown(got)}, must be one line of text of at most {MAX_TITLE} characters")
+        raise ValueError(f"got {in_words(got)}, must be one line of text of at most {MAX_TITLE} characters")
     return got
 
 
 def _one(got: Any) -> int:
     if isinstance(got, bool) or got != 1:
-        raise ValueError(f"got {_shown(got)}, must be 1, the version of the scenario language")
+        raise ValueError(f"got {in_words(got)}, must be 1, the version of the scenario language")
     return 1
-
-
-def _some_parameter(got: Any) -> str:
-    if not isinstance(got, str):
-        raise ValueError(f"got {_shown(got)}, must be the path of a parameter as text")
-    if got not in parameters():
-        raise ValueError(f"got {_shown(got)}, must be a parameter that `imam-sim params` lists{nearest(got, parameters())}")
-    if got.endswith(".bound_ratio"):
-        raise ValueError(
-            f"got {_shown(got)}, which cannot change under way, as protein would come from nothing; it belongs under [parameters]"
-        )
-    if got.startswith(FIXED):
-        raise ValueError(f"got {_shown(got)}, which shapes the tissue at time 0 only; it belongs under [parameters]")
-    return got
 
 
 def _values(got: Any) -> dict[str, float]:
     if not isinstance(got, Mapping):
-        raise ValueError(f"got {_shown(got)}, must be a table of parameters")
+        raise ValueError(f"got {in_words(got)}, must be a table of parameters")
     problems = dict(_wrong_parameters(got))
     if problems:
         raise ValueError("; ".join(f"{path}: {message}" for path, message in problems.items()))
     return {path: float(value) for path, value in got.items()}
 
 
-def _amount_schema(units: Mapping[str, tuple[float, float]], example: str, meaning: str) -> WithJsonSchema:
-    pattern = rf"^\s*[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*({'|'.join(units)})\s*$"
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example], "description": meaning})
-
-
-def _time(example: str, meaning: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    return BeforeValidator(_hours), _amount_schema(HOURS, example, meaning)
-
-
 def _length(meaning: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    return BeforeValidator(_edge), _amount_schema(MICROMETRES, "1 mm", meaning)
+    return BeforeValidator(_edge), amount_schema(MICROMETRES, "1 mm", meaning)
 
 
 def _nanograms(got: Any, info: ValidationInfo) -> float:
-    level = float(got) if _from_python(got, info) else _amount(got, LEVELS, "5 ng/mL")
+    level = float(got) if from_python(got, info) else amount_of(got, LEVELS, "5 ng/mL")
     if not 0.0 <= level <= MAX_LEVEL:
-        raise ValueError(f"got {_shown(got)}, must be 0 to {MAX_LEVEL:g} ng/mL")
+        raise ValueError(f"got {in_words(got)}, must be 0 to {MAX_LEVEL:g} ng/mL")
     return level
 
 
 def _level(example: str, meaning: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    return BeforeValidator(_nanograms), _amount_schema(LEVELS, example, meaning)
+    return BeforeValidator(_nanograms), amount_schema(LEVELS, example, meaning)
+
+
+def _kilograms(got: Any, info: ValidationInfo) -> float:
+    weight = float(got) if from_python(got, info) else amount_of(got, KILOGRAMS, "70 kg")
+    if not 0.001 <= weight <= 1000.0:
+        raise ValueError(f"got {in_words(got)}, must be 1 g to 1000 kg")
+    return weight
+
+
+def _name(got: Any) -> str | None:
+    if got is None:
+        return None
+    if not isinstance(got, str) or not NAME.fullmatch(got):
+        raise ValueError(f"got {in_words(got)}, must be a word of letters, digits, _ and -")
+    return got
 
 
 def _whole(got: Any) -> int:
     if isinstance(got, bool) or not isinstance(got, int) or not 1 <= got <= MAX_TRANSPLANT:
-        raise ValueError(f"got {_shown(got)}, must be a whole number, 1 to {MAX_TRANSPLANT}")
+        raise ValueError(f"got {in_words(got)}, must be a whole number, 1 to {MAX_TRANSPLANT}")
     return got
 
 
@@ -278,22 +197,16 @@ def _place_of(got: Any) -> Place:
         x, y, radius = (float(n) for n in got)
         if all(0.0 <= n < math.inf for n in (x, y, radius)):
             return x, y, radius
-    raise ValueError(f'got {_shown(got)}, must be "everywhere", "injury" or [x, y, radius] in um, none below 0')
+    raise ValueError(f'got {in_words(got)}, must be "everywhere", "injury" or [x, y, radius] in um, none below 0')
 
 
-class _Frozen(BaseModel):
-    """Files use the names of the scenario language; Python may use those of the fields too."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
-
-
-class Numerics(_Frozen):
+class Numerics(Frozen):
     """How the model is solved."""
 
-    step: Annotated[float, BeforeValidator(_step), _amount_schema(HOURS, "10 min", "length of a step [h]; divides an hour")] = 1.0 / 6.0
+    step: Annotated[float, BeforeValidator(_step), amount_schema(HOURS, "10 min", "length of a step [h]; divides an hour")] = 1.0 / 6.0
 
 
-class TissueChoice(_Frozen):
+class TissueChoice(Frozen):
     """Which piece of muscle."""
 
     preset: Literal[tuple(PRESETS)] = Field(default="human", description="kind of tissue: the parameters that differ from the defaults")  # type: ignore[valid-type]
@@ -301,11 +214,11 @@ class TissueChoice(_Frozen):
     height: Annotated[float, *_length("height of the section [um], a multiple of 10 um")] = 1000.0
 
 
-class Record(_Frozen):
+class Record(Frozen):
     """What is stored and when."""
 
-    every: Annotated[float, *_time("6 h", "time between two stored sets of outcomes [h]")] = 6.0
-    sections: Annotated[tuple[Annotated[float, *_time("28 d", "a time [h]")], ...], Field(max_length=MAX_SECTIONS)] = Field(
+    every: Annotated[float, *time_field("6 h", "time between two stored sets of outcomes [h]")] = 6.0
+    sections: Annotated[tuple[Annotated[float, *time_field("28 d", "a time [h]")], ...], Field(max_length=MAX_SECTIONS)] = Field(
         default=(), description="times at which the whole tissue is stored; in a file without it: start and end"
     )
 
@@ -315,41 +228,55 @@ class Record(_Frozen):
         return tuple(sorted(sections))
 
 
-class Injure(_Frozen):
+class Patient(Frozen):
+    """The body that the muscle belongs to, which some doses depend on."""
+
+    weight: Annotated[float, BeforeValidator(_kilograms), amount_schema(KILOGRAMS, "70 kg", "weight [kg]; left out: as usual")] | None = (
+        None
+    )
+
+
+class Named(Frozen):
+    """An event, which may have a name of its own, by which --set and sweeps find it."""
+
+    name: Annotated[str | None, BeforeValidator(_name)] = Field(default=None, description="a name of letters, digits, _ and - for this event")
+
+
+class Injure(Named):
     """A sudden death of fibres, as after a toxin or a trauma."""
 
     kind: Literal["injure"] = "injure"
-    at: Annotated[float, *_time("0 d", "when [h]")]
+    at: Annotated[float, *time_field("0 d", "when [h]")]
     pattern: Literal["localised", "scattered", "diffuse"] = Field(description="around one focus, single fibres by lot, or around many foci")
-    fraction: Annotated[float, Field(ge=0.0, le=1.0, description="share of the living fibre area that dies"), BeforeValidator(_fraction)]
+    fraction: Annotated[float, Field(ge=0.0, le=1.0, description="share of the living fibre area that dies"), BeforeValidator(fraction_of)]
 
 
-class Set(_Frozen):
+class Set(Named):
     """One parameter has another value for a while."""
 
     kind: Literal["set"] = "set"
-    parameter: Annotated[str, BeforeValidator(_some_parameter)] = Field(
+    parameter: Annotated[str, BeforeValidator(changeable_parameter)] = Field(
         description="dotted path of any parameter but geometry.* and bound_ratio"
     )
     value: float = Field(description="in the unit of the parameter")
-    start: Annotated[float, *_time("0 d", "from when [h]")] = Field(validation_alias="from")
-    stop: Annotated[float, *_time("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
+    start: Annotated[float, *time_field("0 d", "from when [h]")] = Field(validation_alias="from")
+    stop: Annotated[float, *time_field("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
 
     @field_validator("value", mode="before")
     @classmethod
     def _in_range(cls, got: Any, info: ValidationInfo) -> float:
-        return _legal(info.data.get("parameter", ""), got)
+        return legal_value(info.data.get("parameter", ""), got)
 
 
-class KnockOut(_Frozen):
+class KnockOut(Named):
     """A signal that nothing secretes, a receptor that nothing works through, or a blood cell that does not enter, for a while."""
 
     kind: Literal["knock_out"] = "knock_out"
     signal: Literal[tuple(SIGNALS)] | None = Field(None, description="a signal that is not secreted")  # type: ignore[valid-type]
     receptor: Literal[tuple(RECEPTORS)] | None = Field(None, description="a signal that is not felt, or the receptor of a signal")  # type: ignore[valid-type]
     cell: Literal[tuple(ENTRIES)] | None = Field(None, description="a cell that does not enter from the blood")  # type: ignore[valid-type]
-    start: Annotated[float, *_time("0 d", "from when [h]; left out: from time 0")] = Field(0.0, validation_alias="from")
-    stop: Annotated[float, *_time("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
+    start: Annotated[float, *time_field("0 d", "from when [h]; left out: from time 0")] = Field(0.0, validation_alias="from")
+    stop: Annotated[float, *time_field("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
 
     @model_validator(mode="after")
     def _one_thing(self) -> KnockOut:
@@ -367,31 +294,31 @@ class KnockOut(_Frozen):
         return dict.fromkeys(ENTRIES[self.cell or ""], 0.0)
 
 
-class Deplete(_Frozen):
+class Deplete(Named):
     """Cells of a kind are removed for a while."""
 
     kind: Literal["deplete"] = "deplete"
     cell: Literal[tuple(CELLS)] = Field(description="kind of cell")  # type: ignore[valid-type]
-    fraction: Annotated[float, Field(ge=0.0, le=1.0, description="share of the cells that one day removes"), BeforeValidator(_fraction)]
-    start: Annotated[float, *_time("0 d", "from when [h]")] = Field(validation_alias="from")
-    stop: Annotated[float, *_time("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
+    fraction: Annotated[float, Field(ge=0.0, le=1.0, description="share of the cells that one day removes"), BeforeValidator(fraction_of)]
+    start: Annotated[float, *time_field("0 d", "from when [h]")] = Field(validation_alias="from")
+    stop: Annotated[float, *time_field("3 d", "until when [h]; left out: to the end")] | None = Field(None, validation_alias="to")
 
 
-class Inject(_Frozen):
+class Inject(Named):
     """A signal is put in by hand."""
 
     kind: Literal["inject"] = "inject"
-    at: Annotated[float, *_time("0 d", "when [h]")]
+    at: Annotated[float, *time_field("0 d", "when [h]")]
     signal: Literal[tuple(SIGNALS)] = Field(description="what")  # type: ignore[valid-type]
     amount: Annotated[float, *_level("5 ng/mL", "by how much it rises there, free and bound together [ng/mL]")]
     where: Annotated[Place, BeforeValidator(_place_of)] = Field("everywhere", description=WHERE)
 
 
-class Transplant(_Frozen):
+class Transplant(Named):
     """Cells are put in by hand."""
 
     kind: Literal["transplant"] = "transplant"
-    at: Annotated[float, *_time("0 d", "when [h]")]
+    at: Annotated[float, *time_field("0 d", "when [h]")]
     cell: Literal[tuple(CELLS)] = Field(description="kind of cell; a satellite cell comes activated")  # type: ignore[valid-type]
     number: Annotated[int, Field(ge=1, le=MAX_TRANSPLANT, description="how many"), BeforeValidator(_whole)]
     activation: Literal["none", "inflammatory", "repair"] = Field("none", description="which level of a macrophage is full")
@@ -404,24 +331,57 @@ class Transplant(_Frozen):
         return self
 
 
-class Implant(_Frozen):
+class Implant(Named):
     """Persistent particles, such as an aluminium adjuvant, are put into connective tissue."""
 
     kind: Literal["implant"] = "implant"
-    at: Annotated[float, *_time("0 d", "when [h]")]
-    fill: Annotated[float, Field(ge=0.0, le=1.0, description="share of the place that they fill"), BeforeValidator(_fraction)]
+    at: Annotated[float, *time_field("0 d", "when [h]")]
+    fill: Annotated[float, Field(ge=0.0, le=1.0, description="share of the place that they fill"), BeforeValidator(fraction_of)]
     where: Annotated[Place, BeforeValidator(_place_of)] = Field(description=WHERE)
 
 
-class Infect(_Frozen):
+class Infect(Named):
     """An infection or a vaccination: interferon in the blood, which decays with blood.interferon_half_life."""
 
     kind: Literal["infect"] = "infect"
-    at: Annotated[float, *_time("0 d", "when [h]")]
+    at: Annotated[float, *time_field("0 d", "when [h]")]
     peak: Annotated[float, *_level("1 ng/mL", "level that is felt like interferon-gamma everywhere [ng/mL]")]
 
 
-EVENTS: dict[str, type[_Frozen]] = {
+class Treat(Named):
+    """A course of a drug. What is left out is as the drug's own file says."""
+
+    kind: Literal["treat"] = "treat"
+    drug: str = Field(description="a shipped treatment, a .toml file beside the scenario, or a table [treatment.NAME]")
+    dose: DoseText | None = Field(None, description='such as "1 mg/kg/day"; with /day or /week a rate, without a single dose')
+    maximum: DoseText | None = Field(None, description="most that is given, whatever the weight")
+    loading: DoseText | None = Field(None, description="the first dose")
+    every: Annotated[float, *time_field("1 d", "time between two doses [h]")] | None = None
+    count: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="how many doses")
+    cycle: Annotated[float, *time_field("28 d", "the `count` doses are given again after this time [h]")] | None = None
+    infusion: Annotated[float, *time_field("4 h", "how long a dose runs in [h]")] | None = None
+    start: Annotated[float, *time_field("28 d", "time of the first dose [h]")]
+    stop: Annotated[float, *time_field("70 d", "the last full dose is before this [h]; left out: to the end")] | None = None
+    taper: Annotated[tuple[Stage, ...], Field(max_length=100)] = Field((), description="stages that begin at `stop`")
+
+    def course(self, drug: Treatment) -> Course:
+        """How the drug is given."""
+        dose, maximum = self.dose or drug.dose.value, self.maximum or (drug.maximum.value if drug.maximum else None)
+        return Course(
+            dose=amount(dose),
+            every=self.every or drug.every,
+            start=self.start,
+            stop=math.inf if self.stop is None else self.stop,
+            maximum=amount(maximum) if maximum else None,
+            loading=amount(self.loading) if self.loading else None,
+            limit=self.count or drug.count,
+            cycle=self.cycle or drug.cycle,
+            infusion=(drug.infusion or 0.0) if self.infusion is None else self.infusion,
+            taper=tuple((stage.every, amount(stage.by), amount(stage.until)) for stage in self.taper),
+        )
+
+
+EVENTS: dict[str, type[Frozen]] = {
     "injure": Injure,
     "set": Set,
     "knock_out": KnockOut,
@@ -430,8 +390,9 @@ EVENTS: dict[str, type[_Frozen]] = {
     "transplant": Transplant,
     "implant": Implant,
     "infect": Infect,
+    "treat": Treat,
 }
-PARTS: dict[str, type[_Frozen]] = {"numerics": Numerics, "tissue": TissueChoice, "record": Record}
+PARTS: dict[str, type[Frozen]] = {"numerics": Numerics, "tissue": TissueChoice, "record": Record, "patient": Patient}
 STAND_INS: dict[str, Any] = {
     "at": "0 h",
     "pattern": "diffuse",
@@ -447,11 +408,11 @@ STAND_INS: dict[str, Any] = {
     "where": "everywhere",
 }
 Momentary = Injure | Inject | Transplant | Implant | Infect  # happen at one time
-Lasting = Set | KnockOut | Deplete  # hold for a while
+Lasting = Set | KnockOut | Deplete | Treat  # hold for a while
 Event = Annotated[Momentary | Lasting, Field(discriminator="kind")]
 
 
-class Scenario(_Frozen):
+class Scenario(Frozen):
     """One virtual experiment, checked. Times in hours, lengths in micrometres.
 
     `parameters` holds only the values that differ from the defaults of the preset.
@@ -461,11 +422,13 @@ class Scenario(_Frozen):
         1, validation_alias="schema", description="version of the scenario language"
     )
     title: Annotated[str, BeforeValidator(_title), Field(max_length=MAX_TITLE)] = "untitled"
-    duration: Annotated[float, *_time("28 d", "how long the tissue is followed [h]")]
+    duration: Annotated[float, *time_field("28 d", "how long the tissue is followed [h]")]
     numerics: Numerics = Numerics()
     tissue: TissueChoice = TissueChoice()
     parameters: Annotated[dict[str, float], BeforeValidator(_values)] = Field({}, description="numbers by dotted path")
     record: Record = Record()
+    patient: Patient = Patient()
+    treatments: dict[str, Treatment] = Field({}, validation_alias="treatment", description="drugs of this scenario by name")
     events: Annotated[tuple[Event, ...], Field(max_length=MAX_EVENTS)] = Field(
         (), validation_alias="event", description="what happens, and when"
     )
@@ -481,6 +444,20 @@ class Scenario(_Frozen):
     def step(self) -> float:
         """Length of a step [h]."""
         return self.numerics.step
+
+    @property
+    def weight(self) -> float:
+        """Weight of the body [kg]."""
+        return self.patient.weight or WEIGHTS[self.tissue.preset]
+
+    @property
+    def area(self) -> float:
+        """Area of the section [mm2]."""
+        return self.tissue.width * self.tissue.height * 1e-6
+
+    def given(self, event: Treat) -> list[Given]:
+        """Every dose of a course in this scenario."""
+        return event.course(self.treatments[event.drug]).given(self.duration, self.weight, self.area)
 
     def base_params(self) -> Parameters:
         """The parameters at time 0: defaults, then the preset, then those of the scenario."""
@@ -505,13 +482,13 @@ def _wrong_parameters(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for path, got in values.items():
         if path in parameters():
             try:
-                _legal(path, got)
+                legal_value(path, got)
             except ValueError as error:
                 yield path, str(error)
             continue
         inside = [other for other in parameters() if other.startswith(path + ".")]
         if inside:
-            yield path, f"got {_shown(got)}, must be a table of parameters, such as {inside[0]}"
+            yield path, f"got {in_words(got)}, must be a table of parameters, such as {inside[0]}"
         else:
             yield path, f"unknown parameter; `imam-sim params` lists all{nearest(path, parameters())}"
 
@@ -549,13 +526,15 @@ def loads(text: str, name: str = "scenario", sets: Iterable[str] = ()) -> Scenar
     document = _with_parents(text, Path(name), (), problems)
     changes = _from_command_line(sets, problems)
     document = _merged(document, changes)
+    _change_events(document, sets, problems)
+    document = _with_treatments(document, Path(name), problems)
     if "duration" in changes.data and "sections" not in changes.data.get("record", {}):
         _drop_late_sections(document.data)
     scenario = _checked(document, name, problems)
     if problems or scenario is None:
         raise ScenarioError([str(problem) for problem in _in_order(problems)])
     edges = [document.places.get(("tissue", edge)) for edge in ("width", "height")]
-    _refuse_too_big(scenario, COMMAND_LINE if COMMAND_LINE in edges else _place(document, ("tissue",)) or _printable(name))
+    _refuse_too_big(scenario, COMMAND_LINE if COMMAND_LINE in edges else _place(document, ("tissue",)) or printable(name))
     return scenario
 
 
@@ -572,15 +551,8 @@ def find(name: str) -> Path:
     if not near and re.fullmatch(r"[\w-]+", name) and os.path.isfile(f"{name}.toml"):
         near = f"; did you mean {name}.toml?"
     raise ScenarioError(
-        [f"{_printable(name)}: no shipped scenario has this name, must be one of {', '.join(names())} or a .toml file{near}"]
+        [f"{printable(name)}: no shipped scenario has this name, must be one of {', '.join(names())} or a .toml file{near}"]
     )
-
-
-def shipped_folder(folder: str) -> Path:
-    """A folder that ships with the program: inside an installed package, or at the top of a checkout."""
-    package = Path(imam_sim.__file__).parent
-    installed = package / folder
-    return installed if installed.is_dir() else package.parents[1] / folder
 
 
 def _path_of(name_or_path: str | Path) -> Path:
@@ -590,13 +562,9 @@ def _path_of(name_or_path: str | Path) -> Path:
     return find(text)
 
 
-def _printable(text: str) -> str:
-    return text if text.isprintable() else json.dumps(text)
-
-
 def _read(path: Path) -> str:
     """The text of a scenario file; ScenarioError where it cannot be one."""
-    shown = _printable(str(path))
+    shown = printable(str(path))
     try:
         if path.is_dir():
             raise ScenarioError([f"{shown}: is a folder, must be a scenario file"])
@@ -621,9 +589,9 @@ def _read(path: Path) -> str:
 def _with_parents(text: str, path: Path, below: tuple[Path, ...], problems: list[_Problem]) -> _Document:
     """A text with what it inherits. Never raises: what is wrong is added to `problems`."""
     if len(text) > MAX_BYTES:
-        problems.append(_Problem(_printable(str(path)), "", "larger than 1 MiB, which no scenario is"))
+        problems.append(_Problem(printable(str(path)), "", "larger than 1 MiB, which no scenario is"))
         return _Document({}, {})
-    file = _printable(str(path))
+    file = printable(str(path))
     located = toml_text.parse(text)
     problems.extend(_Problem(f"{file}:{fault.line}", _key(fault.key), fault.message) for fault in located.faults)
     places = {key: f"{file}:{line}" for key, line in located.lines.items()}
@@ -637,12 +605,12 @@ def _with_parents(text: str, path: Path, below: tuple[Path, ...], problems: list
     inherited = _Document({}, {})
     chain = (*below, path.resolve())
     if not isinstance(parent, str):
-        problems.append(_Problem(place, "extends", f"got {_shown(parent)}, must be one name or .toml file as text"))
+        problems.append(_Problem(place, "extends", f"got {in_words(parent)}, must be one name or .toml file as text"))
         return document
     try:
         origin = path.parent / parent if parent.endswith(".toml") else find(parent)
         if origin.resolve() in chain:
-            problems.append(_Problem(place, "extends", f"got {_shown(parent)}, which extends this file: a circle"))
+            problems.append(_Problem(place, "extends", f"got {in_words(parent)}, which extends this file: a circle"))
         elif len(chain) > MAX_PARENTS:
             problems.append(_Problem(place, "extends", f"more than {MAX_PARENTS} generations"))
         else:
@@ -650,7 +618,7 @@ def _with_parents(text: str, path: Path, below: tuple[Path, ...], problems: list
     except ScenarioError as error:
         problems.append(_Problem(place, "extends", error.errors[0]))
     except (OSError, ValueError, RuntimeError) as error:
-        problems.append(_Problem(place, "extends", f"got {_shown(parent)}, which is no usable path: {error}"))
+        problems.append(_Problem(place, "extends", f"got {in_words(parent)}, which is no usable path: {error}"))
     return _merged(inherited, document)
 
 
@@ -711,14 +679,16 @@ def _from_command_line(sets: Iterable[str], problems: list[_Problem]) -> _Docume
     for text in sets:
         name, equals, written = text.partition("=")
         name = name.strip()
+        if equals and name.startswith(EVENT_PATH):
+            continue
         if not equals or not name:
-            problems.append(_Problem(COMMAND_LINE, _printable(text), "must be PATH=VALUE, such as cd4.tolerance=0.3"))
+            problems.append(_Problem(COMMAND_LINE, printable(text), "must be PATH=VALUE, such as cd4.tolerance=0.3"))
             continue
         path = _settable(name)
         if path is None:
             legal = [*_scenario_keys(), *parameters()]
             message = f"unknown path, must be a parameter or one of {', '.join(_scenario_keys())}{nearest(name, legal)}"
-            problems.append(_Problem(COMMAND_LINE, _printable(name), message))
+            problems.append(_Problem(COMMAND_LINE, printable(name), message))
             continue
         node = document.data
         for key in path[:-1]:
@@ -731,11 +701,81 @@ def _from_command_line(sets: Iterable[str], problems: list[_Problem]) -> _Docume
     return document
 
 
+def _change_events(document: _Document, sets: Iterable[str], problems: list[_Problem]) -> None:
+    """What event.NAME.KEY=VALUE texts say about events that have a name; changes the document in place."""
+    events = document.data.get("event", [])
+    events = events if isinstance(events, list) else []
+    named = {event["name"]: n for n, event in enumerate(events) if isinstance(event, dict) and isinstance(event.get("name"), str)}
+    for text in sets:
+        path, equals, written = text.partition("=")
+        words = path.strip().split(".")
+        if not equals or words[0] != EVENT_PATH[:-1] or len(words) < 2:
+            continue
+        if words[1] not in named:
+            legal = f"must be one of {', '.join(named)}{nearest(words[1], named)}" if named else "no event of this scenario has a name"
+            problems.append(_Problem(COMMAND_LINE, printable(path.strip()), f"no event has the name {printable(words[1])}, {legal}"))
+            continue
+        keys: KeyPath = tuple(int(word) if word.isdigit() else word for word in words[2:])
+        try:
+            events[named[words[1]]] = _changed(events[named[words[1]]], keys, _value(written.strip()))
+        except (LookupError, TypeError):
+            problems.append(
+                _Problem(COMMAND_LINE, printable(path.strip()), "leads nowhere: must be event.NAME.KEY, or event.NAME.taper.0.KEY")
+            )
+            continue
+        document.places[("event", named[words[1]], *keys)] = COMMAND_LINE
+
+
+def _changed(node: Any, keys: KeyPath, value: Any) -> Any:
+    """A copy of nested tables and lists with another value in one place, which may be new in a table; LookupError, TypeError."""
+    if not keys:
+        if isinstance(node, dict):
+            raise TypeError
+        return value
+    key, rest = keys[0], keys[1:]
+    if isinstance(key, int):
+        return [*node[:key], _changed(node[key], rest, value), *node[key + 1 :]]
+    return {**node, key: _changed(node[key] if rest else None, rest, value)}
+
+
+def _with_treatments(document: _Document, path: Path, problems: list[_Problem]) -> _Document:
+    """The document with the drugs that its events name, from files beside it or from those that ship; Never raises."""
+    events, own = document.data.get("event", []), document.data.get("treatment", {})
+    if not isinstance(events, list) or not isinstance(own, dict):
+        return document
+    found, places, renamed = dict(own), dict(document.places), list(events)
+    for n, event in enumerate(events):
+        drug = event.get("drug") if isinstance(event, dict) else None
+        if not isinstance(drug, str) or drug in found:
+            continue
+        origin = path.parent / drug if drug.endswith(".toml") else shipped_folder(FOLDER) / f"{drug}.toml"
+        name = origin.stem if drug.endswith(".toml") else drug
+        if not drug.endswith(".toml") and drug not in drugs():
+            problems.append(_Problem(_place(document, ("event", n, "drug")), "drug", unknown_drug(drug)))
+            continue
+        renamed[n] = {**event, "drug": name}
+        if name in found:
+            continue
+        try:
+            text = _read(origin)
+        except ScenarioError as error:
+            problems.append(_Problem(_place(document, ("event", n, "drug")), "drug", error.errors[0]))
+            continue
+        file = printable(str(origin))
+        located = toml_text.parse(text)
+        problems.extend(_Problem(f"{file}:{fault.line}", _key(fault.key), fault.message) for fault in located.faults)
+        found[name] = located.data
+        places |= {("treatment", name): f"{file}:1"} | {("treatment", name, *key): f"{file}:{line}" for key, line in located.lines.items()}
+    if found == own and renamed == events:
+        return document
+    return _Document({**document.data, "event": renamed, "treatment": found}, places)
+
+
 def _drop_late_sections(data: dict[str, Any]) -> None:
     """Leave out the sections that a duration from the command line cuts off; what cannot be read is told by the checks."""
     with contextlib.suppress(KeyError, TypeError, ValueError):
-        end = _amount(data["duration"], HOURS, "36 h")
-        data["record"]["sections"] = [time for time in data["record"]["sections"] if _amount(time, HOURS, "36 h") <= end]
+        end = amount_of(data["duration"], HOURS, "36 h")
+        data["record"]["sections"] = [time for time in data["record"]["sections"] if amount_of(time, HOURS, "36 h") <= end]
 
 
 def _settable(name: str) -> tuple[str, ...] | None:
@@ -797,7 +837,7 @@ def _checked(document: _Document, name: str, problems: list[_Problem]) -> Scenar
     wrong: set[KeyPath] = set()  # what could not be understood and is not compared with anything
 
     def report(path: KeyPath, message: str) -> None:
-        problems.append(_Problem(_place(document, path) or f"{_printable(name)}:1", _key(path), message))
+        problems.append(_Problem(_place(document, path) or f"{printable(name)}:1", _key(path), message))
 
     if isinstance(data.get("parameters"), dict):
         bad = dict(_wrong_parameters(data["parameters"]))
@@ -846,6 +886,8 @@ def _mend(data: dict[str, Any], path: KeyPath, lost: set[int]) -> None:
     """Put something legal, or nothing, where a value could not be understood, so that the rest can still be compared."""
     if path == ("duration",):
         data["duration"] = f"{MAX_HOURS!r} h"
+    elif path[0] == "event" and len(path) > 2 and data["event"][path[1]].get("kind") == "treat":
+        lost.add(int(path[1]))
     elif path[0] == "event" and len(path) == 3 and path[2] != "kind":
         event, name = data["event"][path[1]], str(path[2])
         event.pop(name, None)
@@ -856,6 +898,8 @@ def _mend(data: dict[str, Any], path: KeyPath, lost: set[int]) -> None:
             event[name] = known.default if known else 0.0
     elif path[0] == "event" and len(path) > 1:
         lost.add(int(path[1]))
+    elif path[0] == "treatment" and len(path) > 1:
+        data["treatment"].pop(path[1], None)
     elif len(path) > 1:
         data[str(path[0])].pop(path[1], None)
     else:
@@ -870,6 +914,9 @@ def _explained(detail: Mapping[str, Any]) -> tuple[KeyPath, str]:
     if path[0] == "event" and len(path) > 2:
         owner = EVENTS[str(path[2])]
         path = (*path[:2], *path[3:])
+        owner = Stage if len(path) > 3 and path[2] == "taper" else owner
+    elif path[0] == "treatment" and len(path) > 2:
+        owner = treatment_part(path[2:])
     elif len(path) > 1 and path[0] in PARTS:
         owner = PARTS[str(path[0])]
     kind, got, context = detail["type"], detail["input"], detail.get("ctx", {})
@@ -888,19 +935,19 @@ def _explained(detail: Mapping[str, Any]) -> tuple[KeyPath, str]:
     if kind == "union_tag_not_found":
         if isinstance(got, dict):
             return (*path, "kind"), f"missing, must be one of {', '.join(EVENTS)}"
-        return path, f"got {_shown(got)}, must be a table: [[event]]"
+        return path, f"got {in_words(got)}, must be a table: [[event]]"
     if kind in ("literal_error", "union_tag_invalid"):
         if kind == "union_tag_invalid":
             path, got, legal = (*path, "kind"), got.get("kind") if isinstance(got, dict) else got, list(EVENTS)
         else:
             legal = [word.strip("'") for word in re.findall(r"'[^']*'", context["expected"])]
-        return path, f"got {_shown(got)}, must be one of {', '.join(legal)}{nearest(got, legal) if isinstance(got, str) else ''}"
+        return path, f"got {in_words(got)}, must be one of {', '.join(legal)}{nearest(got, legal) if isinstance(got, str) else ''}"
     if kind == "too_long":
         return path, f"got {context['actual_length']} entries, must be at most {context['max_length']}"
     wanted = {"model_type": "a table", "model_attributes_type": "a table", "dict_type": "a table", "tuple_type": "a list"}.get(kind)
     if kind == "tuple_type" and path == ("event",):
         wanted = "written as [[event]]"
-    return path, f"got {_shown(got)}, must be {wanted}" if wanted else f"got {_shown(got)}: {detail['msg']}"
+    return path, f"got {in_words(got)}, must be {wanted}" if wanted else f"got {in_words(got)}: {detail['msg']}"
 
 
 def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) -> Iterator[tuple[KeyPath, str]]:
@@ -914,11 +961,11 @@ def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) ->
         steps = hours / scenario.step
         if gridless or abs(steps - round(steps)) <= ROUNDING:
             return ""
-        return f"got {_hours_text(hours)}, must be a multiple of the step, {_hours_text(scenario.step)}"
+        return f"got {hours_text(hours)}, must be a multiple of the step, {hours_text(scenario.step)}"
 
     def moment(path: KeyPath, hours: float, last: float, limit: str) -> Iterator[tuple[KeyPath, str]]:
         if hours > last:
-            yield path, f"got {_hours_text(hours)}, must be {limit} the end, {_hours_text(end)}"
+            yield path, f"got {hours_text(hours)}, must be {limit} the end, {hours_text(end)}"
         elif message := grid(hours):
             yield path, message
 
@@ -937,22 +984,31 @@ def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) ->
         for hours in dict.fromkeys(scenario.record.sections):
             yield from moment(("record", "sections"), hours, end, "at most")
             if hours in repeated:
-                yield ("record", "sections"), f"got {_hours_text(hours)} more than once"
+                yield ("record", "sections"), f"got {hours_text(hours)} more than once"
     windows: dict[str, list[tuple[float, float, int]]] = {}
+    courses: dict[str, list[tuple[float, float]]] = {}  # drug: first and last dose of each course
+    names_used: set[str] = set()
     last = math.nextafter(end, 0.0)
     for number, event in zip(kept, scenario.events, strict=True):
         path: KeyPath = ("event", number)
         if isinstance(event, Inject | Transplant | Implant):
             yield from _outside((*path, "where"), event.where, scenario.tissue)
+        if event.name is not None:
+            if event.name in names_used:
+                yield (*path, "name"), f"got {event.name}, which another event has"
+            names_used.add(event.name)
         if isinstance(event, Momentary):
             yield from moment((*path, "at"), event.at, last, "before")
+            continue
+        if isinstance(event, Treat):
+            yield from _wrong_course(path, event, scenario, end, wrong, courses)
             continue
         yield from moment((*path, "from"), event.start, last, "before")
         stop = math.inf if event.stop is None else event.stop
         if event.stop is not None:
             yield from moment((*path, "to"), event.stop, end, "at most")
             if event.stop <= event.start and (*path, "from") not in wrong:
-                yield (*path, "to"), f"got {_hours_text(event.stop)}, must be later than `from`, {_hours_text(event.start)}"
+                yield (*path, "to"), f"got {hours_text(event.stop)}, must be later than `from`, {hours_text(event.start)}"
         if not isinstance(event, Deplete) and not any(broken[:2] == path for broken in wrong):
             for parameter in event.values if isinstance(event, KnockOut) else (event.parameter,):
                 windows.setdefault(parameter, []).append((event.start, stop, number))
@@ -961,6 +1017,56 @@ def _contradictions(scenario: Scenario, kept: list[int], wrong: set[KeyPath]) ->
         for (_, stop, _), (start, _, number) in itertools.pairwise(spans):
             if start < stop:
                 yield ("event", number, "from"), f"{parameter} is already set then by another event, two values cannot hold at once"
+
+
+def _wrong_course(
+    path: KeyPath, event: Treat, scenario: Scenario, end: float, wrong: set[KeyPath], courses: dict[str, list[tuple[float, float]]]
+) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong with a course of a drug; adds its first and last dose to `courses`."""
+    drug = scenario.treatments.get(event.drug)
+    if drug is None or any(broken[:2] in (path, ("treatment", event.drug)) for broken in wrong):
+        return
+    doses = {"dose": event.dose, "maximum": event.maximum, "loading": event.loading}
+    doses |= {f"taper.{n}.{key}": getattr(stage, key) for n, stage in enumerate(event.taper) for key in ("by", "until")}
+    units_fit = True
+    for key, dose in doses.items():
+        where: KeyPath = (*path, *(int(word) if word.isdigit() else word for word in key.split(".")))
+        if dose is not None and (message := wrong_unit(dose, drug.unit)) and not (key.endswith("until") and amount(dose).value == 0.0):
+            units_fit = False
+            yield where, f"{message}, as {event.drug} is"
+    if event.start >= end:
+        yield (*path, "start"), f"got {hours_text(event.start)}, must be before the end, {hours_text(end)}"
+    if event.stop is not None and event.stop > end:
+        yield (*path, "stop"), f"got {hours_text(event.stop)}, must be at most the end, {hours_text(end)}"
+    if event.stop is not None and event.stop <= event.start:
+        yield (*path, "stop"), f"got {hours_text(event.stop)}, must be later than `start`, {hours_text(event.start)}"
+        return
+    if event.taper and event.stop is None:
+        yield (*path, "taper"), "needs `stop`, the time at which it begins"
+    for key, time in (("every", event.every), ("cycle", event.cycle), *((f"taper.{n}.every", s.every) for n, s in enumerate(event.taper))):
+        if time is not None and time <= 0.0:
+            yield (*path, key), "got 0 h, must be longer than nothing"
+            return
+    course = event.course(drug)
+    if course.cycle is not None and course.limit is None:
+        yield (*path, "cycle"), "needs `count`, how many doses a cycle has"
+    if not units_fit:
+        return
+    size = course.dose.each(scenario.weight, scenario.area, course.every)
+    for n, (_, by, until) in enumerate(course.taper):
+        less, least = (part.each(scenario.weight, scenario.area, course.every) for part in (by, until))
+        if less <= 0.0:
+            yield (*path, "taper", n, "by"), f"got {in_words(event.taper[n].by)}, must be more than nothing"
+        if least >= size:
+            yield (*path, "taper", n, "until"), f"got {in_words(event.taper[n].until)}, which is not below the dose before this stage"
+        size = least
+    given = scenario.given(event) if end < math.inf else []
+    if not given:
+        return
+    for first, last in courses.get(event.drug, []):
+        if event.start <= last and first <= given[-1].at:
+            yield (*path, "start"), f"{event.drug} is already given then by another event, two courses of one drug cannot overlap"
+    courses.setdefault(event.drug, []).append((event.start, given[-1].at))
 
 
 def _outside(path: KeyPath, where: Place, tissue: TissueChoice) -> Iterator[tuple[KeyPath, str]]:
@@ -988,51 +1094,45 @@ def _memory() -> float:
         return math.inf
 
 
-def _hours_text(hours: float) -> str:
-    """A time in the largest unit that gives a whole number and reads back to the same bits, else in hours."""
-    for unit in ("d", "h", "min", "s"):
-        times, divided = HOURS[unit]
-        count = round(hours * divided / times) if math.isfinite(hours) else 0
-        if count * times / divided == hours and (count or unit == "h"):
-            return f"{count} {unit}"
-    return f"{hours!r} h"
-
-
-def _quoted(text: str) -> str:
-    """Printable text as a TOML string."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def resolved(scenario: Scenario) -> str:
     """The canonical text of a scenario: every parameter with its value, keys sorted; it loads as an equal Scenario anywhere."""
     tissue, record = scenario.tissue, scenario.record
-    lines = [f"duration = {_quoted(_hours_text(scenario.duration))}", "schema = 1", f"title = {_quoted(scenario.title)}"]
-    lines += ["", "[numerics]", f"step = {_quoted(_hours_text(scenario.step))}", "", "[parameters]"]
+    lines = [f"duration = {quoted(hours_text(scenario.duration))}", "schema = 1", f"title = {quoted(scenario.title)}"]
+    lines += ["", "[numerics]", f"step = {quoted(hours_text(scenario.step))}", "", "[parameters]"]
     values = {**_usual(tissue.preset), **scenario.parameters}
-    lines += [f"{_quoted(path)} = {values[path]!r}" for path in sorted(values)]
-    sections = ", ".join(_quoted(_hours_text(hours)) for hours in record.sections)
-    lines += ["", "[record]", f"every = {_quoted(_hours_text(record.every))}", f"sections = [{sections}]"]
-    lines += ["", "[tissue]", f"height = {_quoted(f'{tissue.height!r} um')}", f"preset = {_quoted(tissue.preset)}"]
-    lines += [f"width = {_quoted(f'{tissue.width!r} um')}"]
+    lines += [f"{quoted(path)} = {values[path]!r}" for path in sorted(values)]
+    sections = ", ".join(quoted(hours_text(hours)) for hours in record.sections)
+    lines += ["", "[record]", f"every = {quoted(hours_text(record.every))}", f"sections = [{sections}]"]
+    if scenario.patient.weight is not None:
+        lines += ["", "[patient]", f"weight = {quoted(f'{scenario.patient.weight!r} kg')}"]
+    lines += ["", "[tissue]", f"height = {quoted(f'{tissue.height!r} um')}", f"preset = {quoted(tissue.preset)}"]
+    lines += [f"width = {quoted(f'{tissue.width!r} um')}"]
+    for drug in sorted(scenario.treatments):
+        lines += treatment_lines(drug, scenario.treatments[drug])
     for event in scenario.events:
         lines += ["", "[[event]]", *_event_lines(event)]
     return "\n".join(lines) + "\n"
 
 
-def _event_lines(event: _Frozen) -> list[str]:
-    written = {}
+def _event_lines(event: Frozen) -> list[str]:
+    written: dict[str, str] = {}
     for name, field in type(event).model_fields.items():
         value = getattr(event, name)
-        if name in ("at", "start", "stop"):
-            text = None if value is None else _quoted(_hours_text(value))
+        if value is None or (name == "taper" and not value):
+            continue
+        if name == "taper":
+            stages = [(quoted(stage.by), quoted(hours_text(stage.every)), quoted(stage.until)) for stage in value]
+            text = "[" + ", ".join("{{ by = {}, every = {}, until = {} }}".format(*stage) for stage in stages) + "]"
+        elif name in ("at", "start", "stop", "every", "cycle", "infusion"):
+            text = quoted(hours_text(value))
         elif name in ("amount", "peak"):
-            text = _quoted(f"{value!r} ng/mL")
+            text = quoted(f"{value!r} ng/mL")
         elif isinstance(value, tuple):
             text = repr(list(value))
         else:
-            text = None if value is None else _quoted(value) if isinstance(value, str) else repr(value)
+            text = quoted(value) if isinstance(value, str) else repr(value)
         written[str(field.validation_alias or name)] = text
-    return [f"{key} = {written[key]}" for key in sorted(written) if written[key] is not None]
+    return [f"{key} = {written[key]}" for key in sorted(written)]
 
 
 def schema() -> dict[str, Any]:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ from imam_sim.model import fields, intervene, jit, observe, step
 from imam_sim.model.initial import make_bare_tissue, make_tissue
 from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters
-from imam_sim.model.quantity import put
+from imam_sim.model.quantity import get, put
 from imam_sim.model.state import Floats, Kind, Now, Signal, Tissue, copy, in_use, size
+from imam_sim.model.treatment import Dose, Drug, Effect, Kinetics, Level, values_under
+from imam_sim.study.language import parameters
 from imam_sim.study.scenario import (
     Deplete,
     Implant,
@@ -38,7 +41,9 @@ from imam_sim.study.scenario import (
     Set,
     TissueChoice,
     Transplant,
+    Treat,
 )
+from imam_sim.study.treatment import CellsGiven, Treatment
 
 ROUNDING = 1e-6  # share of a step that a time may lie behind a step and still fall on it
 MAX_SEED = 2**63 - 1
@@ -79,8 +84,17 @@ class Simulation:
             if isinstance(event, Set | KnockOut)
         ]
         self._edges = {edge for start, stop, _ in self._windows for edge in (start, stop)}
+        courses = [event for event in scenario.events if isinstance(event, Treat)]
+        self._drugs = [_drug(scenario, event) for event in courses]
+        self._grafts = [
+            (self.step_at(dose.at), cells, round(dose.amount))
+            for event in courses
+            if (cells := scenario.treatments[event.drug].cells) is not None
+            for dose in scenario.given(event)
+        ]
         self._healthy = scenario.base_params()
-        self.params = self._params_now()
+        self._untreated = self._without_drugs()
+        self.params = self._treated()
         self._transport = self._make_transport()
 
     @classmethod
@@ -132,11 +146,17 @@ class Simulation:
             raise FloatingPointError(f"step {self.step} ({self.hours:g} h): {error}") from error
         self.step += 1
         if self.step in self._edges:
-            before, self.params = self.params, self._params_now()
-            if self.params.signal != before.signal:
-                self._transport = self._make_transport()
+            self._untreated = self._without_drugs()
+        before, self.params = self.params, self._treated()
+        if self.params.signal != before.signal:
+            self._transport = fields.adapted(self._transport, self.params.signal)
 
-    def _params_now(self) -> Parameters:
+    def _treated(self) -> Parameters:
+        """The parameters under all drugs, at their levels of now."""
+        values = values_under(self._drugs, self.hours, lambda path: get(self._untreated, path), _limits())
+        return put(self._untreated, values) if values else self._untreated
+
+    def _without_drugs(self) -> Parameters:
         values: dict[str, float] = {}
         for start, stop, changed in self._windows:
             if start <= self.step < stop:
@@ -164,16 +184,47 @@ class Simulation:
                 intervene.inject(self.tissue, Signal[event.signal.upper()], event.amount, event.where, self._transport)
             elif isinstance(event, Transplant):
                 n_transplants += 1
-                kind, levels = KINDS[event.cell][-1], LEVELS[event.activation]
-                self.tissue = intervene.transplant(self.tissue, kind, event.number, levels, event.where, n_transplants, now)
+                self._graft(event, event.number, n_transplants, now)
             elif isinstance(event, Implant):
                 intervene.implant(self.tissue, event.fill, event.where)
             else:
                 intervene.infect(self.tissue, event.peak)
+        for cells, number in ((cells, number) for due, cells, number in self._grafts if due == self.step and number > 0):
+            n_transplants += 1
+            self._graft(cells, number, n_transplants, now)
+
+    def _graft(self, cells: CellsGiven | Transplant, number: int, nth: int, now: Now) -> None:
+        """Put the cells of a cell therapy into the muscle, as the n-th transplant of this moment."""
+        kind, levels = KINDS[cells.cell][-1], LEVELS[cells.activation]
+        self.tissue = intervene.transplant(self.tissue, kind, number, levels, cells.where, nth, now)
 
     def _make_transport(self) -> fields.Transport:
         _, ny, nx = self.tissue.fields.level.shape
         return fields.make_transport(self.params.signal, (ny, nx), self.scenario.step)
+
+
+def _drug(scenario: Scenario, event: Treat) -> Drug:
+    """A course of a drug, in the body of a scenario."""
+    drug: Treatment = scenario.treatments[event.drug]
+    known = drug.kinetics
+    kinetics = Kinetics(
+        volume=known.volume.value * scenario.weight,
+        elimination_half_life=known.elimination_half_life.value,
+        bioavailability=known.bioavailability.value if known.bioavailability else 1.0,
+        absorption_half_life=known.absorption_half_life.value if known.absorption_half_life else 0.0,
+        effect_half_life=known.effect_half_life.value if known.effect_half_life else 0.0,
+    )
+    effects = tuple(
+        Effect(effect.parameter, 1.0 if effect.times is None else effect.times, effect.plus or 0.0, effect.half, effect.steepness)
+        for effect in drug.effects
+    )
+    return Drug(Level(kinetics, (Dose(*dose) for dose in scenario.given(event))), effects)
+
+
+@cache
+def _limits() -> dict[str, tuple[float, float]]:
+    """The legal range of every parameter."""
+    return {path: (parameter.quantity.low, parameter.quantity.high) for path, parameter in parameters().items()}
 
 
 def _refuse_impossible_cells(tissue: Tissue) -> None:
@@ -277,8 +328,10 @@ def shortened(scenario: Scenario, hours: float) -> Scenario:
         return scenario
     sections = (*(time for time in scenario.record.sections if time < hours), hours)
     events = tuple(event for event in scenario.events if (event.start if isinstance(event, Lasting) else event.at) < hours)
+    without_end = {"stop": None}, {"stop": None, "taper": ()}
     events = tuple(
-        event.model_copy(update={"stop": None}) if isinstance(event, Lasting) and (event.stop or 0.0) > hours else event for event in events
+        event.model_copy(update=without_end[isinstance(event, Treat)]) if isinstance(event, Lasting) and (event.stop or 0.0) > hours else event
+        for event in events
     )
     record = Record(every=scenario.record.every, sections=sections)
     return scenario.model_copy(update={"duration": hours, "record": record, "events": events})

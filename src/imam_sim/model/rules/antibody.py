@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from imam_sim.model.fields import read
 from imam_sim.model.jit import jit
-from imam_sim.model.maths import LN2, hill, relax
+from imam_sim.model.maths import hill, relax
 from imam_sim.model.params import Antibody, Complement
+from imam_sim.model.quantity import LN2
 from imam_sim.model.state import Compartment, Fibres, Floats, Now, Signal, VesselKind, Vessels
 
 

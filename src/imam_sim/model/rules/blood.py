@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from imam_sim.model.jit import jit
-from imam_sim.model.maths import LN2, exp, expm1, hill, relax
+from imam_sim.model.maths import exp, expm1, hill, relax
 from imam_sim.model.params import Blood
+from imam_sim.model.quantity import LN2
 from imam_sim.model.state import Compartment, Fibres, Floats, Now
 
 

@@ -45,9 +45,13 @@ def vigour(igf1: float, perfusion: float, debris: float, p: FibreGrowth) -> floa
 
 
 @jit
-def growth_rate(igf1: float, perfusion: float, room: float, debris: float, p: FibreGrowth) -> float:
-    """Relative growth of a living fibre [1/h]: rate vigour room/(room + room_half), room as a share of the territory [wellmixed]."""
-    return p.rate * vigour(igf1, perfusion, debris, p) * hill(room, p.room_half)
+def growth_rate(igf1: float, perfusion: float, room: float, vacated: float, debris: float, p: FibreGrowth) -> float:
+    """Relative growth of a living fibre [1/h].
+
+    rate (1 - (1 - regrowth_share) vacated) vigour room/(room + room_half), room as a share of the territory [wellmixed]. What a fibre has
+    left by thinning, the share `vacated` of the room, it gets back more slowly; assumed.
+    """
+    return p.rate * (1.0 - (1.0 - p.regrowth_share) * vacated) * vigour(igf1, perfusion, debris, p) * hill(room, p.room_half)
 
 
 @jit
@@ -137,20 +141,23 @@ def lose_debris(lost: Floats, voxels: Voxels, bites: Longs, voxel_volume: float,
 
 
 @jit
-def survey(debris: Floats, room: Floats, fibres: Fibres, voxels: Voxels) -> None:
-    """Share of each fibre's territory that is debris and that is open (writes debris, room)."""
+def survey(debris: Floats, room: Floats, vacated: Floats, fibres: Fibres, voxels: Voxels) -> None:
+    """Shares of each fibre's territory that are debris and open, and of the open one what it left by thinning (writes all three)."""
     flat_ground, flat_debris = voxels.ground.ravel(), voxels.debris.ravel()
     for f in range(fibres.x.size):
-        debris[f], room[f] = 0.0, 0.0
+        debris[f], room[f], vacated[f] = 0.0, 0.0, 0.0
         if fibres.living[f] == fibres.territory[f]:
             continue
-        dead, n_open = 0.0, 0
+        dead, n_open, n_vacated = 0.0, 0, 0
         for k in range(fibres.first_voxel[f], fibres.first_voxel[f + 1]):
             v = fibres.voxels[k]
             dead += flat_debris[v]
             n_open += vacant(flat_ground[v])
+            n_vacated += flat_ground[v] == Ground.VACATED
         debris[f] = dead / fibres.territory[f]
         room[f] = n_open / fibres.territory[f]
+        if n_open > 0:
+            vacated[f] = n_vacated / n_open
 
 
 @jit
@@ -173,6 +180,7 @@ def grow(
     fused: Ints,
     debris: Floats,
     room: Floats,
+    vacated: Floats,
     igf1: Floats,
     myocyte_volume: float,
     voxel_volume: float,
@@ -198,7 +206,7 @@ def grow(
         if fibres.living[f] == 0:
             fibres.state[f] = FibreState.REGENERATING
             fibres.central_nuclei[f] = True
-        rate = growth_rate(igf1[f], supply, room[f], debris[f], p)
+        rate = growth_rate(igf1[f], supply, room[f], vacated[f], debris[f], p)
         limit = (fibres.living[f] + round(room[f] * fibres.territory[f])) * voxel_volume
         fibres.volume[f] = min(fibres.volume[f] * exp(rate * now.dt) + fused[f] * myocyte_volume + reached, limit)
         wanted = min(int(fibres.volume[f] / voxel_volume + 0.5), fibres.territory[f])
