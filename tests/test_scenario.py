@@ -246,7 +246,7 @@ def test_a_file_that_is_no_scenario_is_refused(tmp_path: Path, content: bytes, w
     ("name", "words"),
     [
         ("acute_injry", "did you mean acute_injury?"),
-        ("acute_injry", "must be one of acute_injury, dermatomyositis_like, imam_untreated"),
+        ("acute_injry", "must be one that `imam-sim scenarios` lists"),
         ("./acute_injry.toml", "no such file; did you mean acute_injury?"),
         ("x" * 300, "no shipped scenario"),
         ("x" * 300 + ".toml", "cannot be read"),

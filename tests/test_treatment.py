@@ -227,12 +227,22 @@ def test_a_shipped_treatment_has_an_effect_at_its_usual_dose(name: str) -> None:
 
 
 def test_a_file_beside_the_scenario_is_a_drug(tmp_path: Path) -> None:
-    lines = [line.replace("[treatment.blocker.", "[").replace("[[treatment.blocker.", "[[") for line in DRUG.splitlines()]
-    (tmp_path / "mine.toml").write_text("\n".join(line for line in lines if line != "[treatment.blocker]"), encoding="utf-8")
+    lines = DRUG.replace("[treatment.blocker.", "[").replace("[treatment.blocker]", "")
+    (tmp_path / "mine.toml").write_text(lines, encoding="utf-8")
     text = BASE + '[[event]]\nkind = "treat"\ndrug = "mine.toml"\nstart = "0 d"\n'
     scenario = loads(text, str(tmp_path / "scenario.toml"))
     assert [event.drug for event in scenario.events if isinstance(event, Treat)] == ["mine"]
     assert scenario.treatments["mine"].title == "A blocker"
+
+
+def test_a_drug_is_looked_for_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    lines = DRUG.replace("[treatment.blocker.", "[").replace("[treatment.blocker]", "")
+    (tmp_path / "base" / "mine.toml").write_text(lines, encoding="utf-8")
+    treat = '[[event]]\nkind = "treat"\ndrug = "mine.toml"\nstart = "0 d"\n'
+    (tmp_path / "base" / "parent.toml").write_text(BASE + treat, encoding="utf-8")
+    scenario = loads('schema = 1\nextends = "base/parent.toml"\n', str(tmp_path / "child.toml"))
+    assert list(scenario.treatments) == ["mine"]
 
 
 def test_a_blocker_keeps_monocytes_out() -> None:

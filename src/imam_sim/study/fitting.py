@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from functools import cache
 from typing import NamedTuple
 
-from imam_sim.model.params import Parameters
-from imam_sim.model.quantity import get
 from imam_sim.study.findings import Check, Course, Findings, Judged, Window, arm_scenario, arms_of, judge, value_of
 from imam_sim.study.ledger import Mark, Row, digest
-from imam_sim.study.scenario import Scenario, ScenarioError, TissueChoice, parameters, resolved
+from imam_sim.study.scenario import Scenario, ScenarioError, parameters, resolved, usual_values
 from imam_sim.study.simulate import prepare_kernels
 from imam_sim.study.store import model_digest
 from imam_sim.study.validate import Run, arm_course, course_of
@@ -117,14 +114,9 @@ class Fitting:
         return {name: _mark(check, courses) for name, check in self.checks.items()}
 
 
-@cache
-def _usual(preset: str) -> Parameters:
-    return Scenario.model_validate({"duration": 1.0, "tissue": TissueChoice(preset=preset)}).base_params()
-
-
 def usual_value(path: str, preset: str) -> float:
     """The value of a parameter in a kind of tissue where nobody says anything else."""
-    return get(_usual(preset), path)
+    return usual_values(preset)[path]
 
 
 def moved(path: str, value: float, origin: str, preset: str) -> float:

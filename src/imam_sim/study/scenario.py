@@ -239,7 +239,9 @@ class Patient(Frozen):
 class Named(Frozen):
     """An event, which may have a name of its own, by which --set and sweeps find it."""
 
-    name: Annotated[str | None, BeforeValidator(_name)] = Field(default=None, description="a name of letters, digits, _ and - for this event")
+    name: Annotated[str | None, BeforeValidator(_name)] = Field(
+        default=None, description="a name of letters, digits, _ and - for this event"
+    )
 
 
 class Injure(Named):
@@ -437,7 +439,7 @@ class Scenario(Frozen):
     @classmethod
     def _only_differences(cls, values: dict[str, float], info: ValidationInfo) -> dict[str, float]:
         tissue = info.data.get("tissue")
-        usual = _usual(tissue.preset) if tissue else {}
+        usual = usual_values(tissue.preset) if tissue else {}
         return {path: values[path] for path in sorted(values) if values[path] != usual.get(path)}
 
     @property
@@ -461,7 +463,7 @@ class Scenario(Frozen):
 
     def base_params(self) -> Parameters:
         """The parameters at time 0: defaults, then the preset, then those of the scenario."""
-        return put(Parameters(), {**_usual(self.tissue.preset), **self.parameters})
+        return put(Parameters(), {**usual_values(self.tissue.preset), **self.parameters})
 
 
 class _ScenarioFile(Scenario):
@@ -470,7 +472,8 @@ class _ScenarioFile(Scenario):
     extends: str | None = Field(None, description="one parent: the name of a shipped scenario, or a .toml file beside this one")
 
 
-def _usual(preset: str) -> dict[str, float]:
+@lru_cache(maxsize=8)
+def usual_values(preset: str) -> dict[str, float]:
     """Every parameter of a preset, by path."""
     values = {path: parameter.default for path, parameter in parameters().items()}
     values.update({path: special.value for path, special in PRESETS[preset].items()})
@@ -527,7 +530,8 @@ def loads(text: str, name: str = "scenario", sets: Iterable[str] = ()) -> Scenar
     changes = _from_command_line(sets, problems)
     document = _merged(document, changes)
     _change_events(document, sets, problems)
-    document = _with_treatments(document, Path(name), problems)
+    for shipped in (False, True):
+        document = _with_treatments(document, Path(name), problems, shipped)
     if "duration" in changes.data and "sections" not in changes.data.get("record", {}):
         _drop_late_sections(document.data)
     scenario = _checked(document, name, problems)
@@ -544,14 +548,14 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """The file of a shipped scenario; ScenarioError, with the nearest name and the list, where there is none."""
+    """The file of a shipped scenario; ScenarioError, with the nearest name, where there is none."""
     if name in names():
         return shipped_folder("scenarios") / f"{name}.toml"
     near = nearest(name, names())
     if not near and re.fullmatch(r"[\w-]+", name) and os.path.isfile(f"{name}.toml"):
         near = f"; did you mean {name}.toml?"
     raise ScenarioError(
-        [f"{printable(name)}: no shipped scenario has this name, must be one of {', '.join(names())} or a .toml file{near}"]
+        [f"{printable(name)}: no shipped scenario has this name, must be one that `imam-sim scenarios` lists or a .toml file{near}"]
     )
 
 
@@ -596,6 +600,7 @@ def _with_parents(text: str, path: Path, below: tuple[Path, ...], problems: list
     problems.extend(_Problem(f"{file}:{fault.line}", _key(fault.key), fault.message) for fault in located.faults)
     places = {key: f"{file}:{line}" for key, line in located.lines.items()}
     document = _flat(_Document(located.data, places), problems)
+    document = _with_treatments(document, path, problems, shipped=False)
     if "schema" not in document.data and not located.faults:
         problems.append(_Problem(f"{file}:1", "schema", "missing, the file must say schema = 1"))
     if "extends" not in document.data:
@@ -738,34 +743,35 @@ def _changed(node: Any, keys: KeyPath, value: Any) -> Any:
     return {**node, key: _changed(node[key] if rest else None, rest, value)}
 
 
-def _with_treatments(document: _Document, path: Path, problems: list[_Problem]) -> _Document:
-    """The document with the drugs that its events name, from files beside it or from those that ship; Never raises."""
+def _with_treatments(document: _Document, path: Path, problems: list[_Problem], shipped: bool) -> _Document:
+    """The document with the drugs that its events name, from files beside it, or with `shipped` from those that ship. Never raises."""
     events, own = document.data.get("event", []), document.data.get("treatment", {})
     if not isinstance(events, list) or not isinstance(own, dict):
         return document
     found, places, renamed = dict(own), dict(document.places), list(events)
     for n, event in enumerate(events):
         drug = event.get("drug") if isinstance(event, dict) else None
-        if not isinstance(drug, str) or drug in found:
+        if not isinstance(drug, str) or drug in found or drug.endswith(".toml") == shipped:
             continue
-        origin = path.parent / drug if drug.endswith(".toml") else shipped_folder(FOLDER) / f"{drug}.toml"
-        name = origin.stem if drug.endswith(".toml") else drug
-        if not drug.endswith(".toml") and drug not in drugs():
-            problems.append(_Problem(_place(document, ("event", n, "drug")), "drug", unknown_drug(drug)))
+        place = _place(document, ("event", n, "drug"))
+        if shipped and drug not in drugs():
+            problems.append(_Problem(place, "drug", unknown_drug(drug)))
             continue
-        renamed[n] = {**event, "drug": name}
-        if name in found:
+        origin = shipped_folder(FOLDER) / f"{drug}.toml" if shipped else path.parent / drug
+        renamed[n] = {**event, "drug": origin.stem}
+        if origin.stem in found:
             continue
         try:
             text = _read(origin)
         except ScenarioError as error:
-            problems.append(_Problem(_place(document, ("event", n, "drug")), "drug", error.errors[0]))
+            problems.append(_Problem(place, "drug", error.errors[0]))
             continue
         file = printable(str(origin))
         located = toml_text.parse(text)
         problems.extend(_Problem(f"{file}:{fault.line}", _key(fault.key), fault.message) for fault in located.faults)
-        found[name] = located.data
-        places |= {("treatment", name): f"{file}:1"} | {("treatment", name, *key): f"{file}:{line}" for key, line in located.lines.items()}
+        found[origin.stem] = located.data
+        places |= {("treatment", origin.stem): f"{file}:1"}
+        places |= {("treatment", origin.stem, *key): f"{file}:{line}" for key, line in located.lines.items()}
     if found == own and renamed == events:
         return document
     return _Document({**document.data, "event": renamed, "treatment": found}, places)
@@ -1099,7 +1105,7 @@ def resolved(scenario: Scenario) -> str:
     tissue, record = scenario.tissue, scenario.record
     lines = [f"duration = {quoted(hours_text(scenario.duration))}", "schema = 1", f"title = {quoted(scenario.title)}"]
     lines += ["", "[numerics]", f"step = {quoted(hours_text(scenario.step))}", "", "[parameters]"]
-    values = {**_usual(tissue.preset), **scenario.parameters}
+    values = {**usual_values(tissue.preset), **scenario.parameters}
     lines += [f"{quoted(path)} = {values[path]!r}" for path in sorted(values)]
     sections = ", ".join(quoted(hours_text(hours)) for hours in record.sections)
     lines += ["", "[record]", f"every = {quoted(hours_text(record.every))}", f"sections = [{sections}]"]

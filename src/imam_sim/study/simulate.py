@@ -330,7 +330,9 @@ def shortened(scenario: Scenario, hours: float) -> Scenario:
     events = tuple(event for event in scenario.events if (event.start if isinstance(event, Lasting) else event.at) < hours)
     without_end = {"stop": None}, {"stop": None, "taper": ()}
     events = tuple(
-        event.model_copy(update=without_end[isinstance(event, Treat)]) if isinstance(event, Lasting) and (event.stop or 0.0) > hours else event
+        event.model_copy(update=without_end[isinstance(event, Treat)])
+        if isinstance(event, Lasting) and (event.stop or 0.0) > hours
+        else event
         for event in events
     )
     record = Record(every=scenario.record.every, sections=sections)

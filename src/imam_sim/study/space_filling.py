@@ -42,6 +42,12 @@ def latin_hypercube(box: Floats, n_points: int, seeds: Iterable[int]) -> Floats:
     return box[:, 0] + even * (box[:, 1] - box[:, 0])
 
 
+def sobol_points(box: Floats, n_points: int, seeds: Iterable[int]) -> Floats:
+    """(n_points, n) points in a box from a scrambled Sobol sequence; n_points is a power of 2. The same seeds, the same points."""
+    even = qmc.Sobol(len(box), rng=list(seeds)).random(n_points)
+    return box[:, 0] + even * (box[:, 1] - box[:, 0])
+
+
 def value_in(span: Range, place: float) -> float:
     """The value at a place 0-1 of a range, to six digits."""
     if span.logarithmic:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from imam_sim.model.treatment import Dose, Drug, Effect, Kinetics, Level
 from imam_sim.study import toml_text
 from imam_sim.study.language import (
     CELLS,
@@ -367,6 +369,23 @@ def _value(value: Any, is_time: bool) -> str:
     if is_time:
         return quoted(hours_text(value))
     return quoted(value) if isinstance(value, str) else repr(value)
+
+
+def drug_of(treatment: Treatment, given: Iterable[Given], weight: float) -> Drug:
+    """A treatment, given as some doses, in a body of a weight [kg]."""
+    known = treatment.kinetics
+    kinetics = Kinetics(
+        volume=known.volume.value * weight,
+        elimination_half_life=known.elimination_half_life.value,
+        bioavailability=known.bioavailability.value if known.bioavailability else 1.0,
+        absorption_half_life=known.absorption_half_life.value if known.absorption_half_life else 0.0,
+        effect_half_life=known.effect_half_life.value if known.effect_half_life else 0.0,
+    )
+    effects = tuple(
+        Effect(effect.parameter, 1.0 if effect.times is None else effect.times, effect.plus or 0.0, effect.half, effect.steepness)
+        for effect in treatment.effects
+    )
+    return Drug(Level(kinetics, (Dose(*dose) for dose in given)), effects)
 
 
 def steady_level(treatment: Treatment, weight: float) -> float:

@@ -17,13 +17,11 @@ import numpy as np
 
 from imam_sim.model.observe import NAMES
 from imam_sim.study import workers
+from imam_sim.study.cost import seconds_of
 from imam_sim.study.findings import Check, Course, Finding, Findings, Judged, arm_scenario, arms_used, judge, other_value_of, value_of
 from imam_sim.study.scenario import Scenario, ScenarioError
 from imam_sim.study.simulate import Simulation, follow, prepare_kernels, shortened
 
-SECONDS_A_STEP = 3.5e-3  # of a core whose neighbours are busy, whatever the size; all three measured on acute_injury and imam_untreated
-SECONDS_A_STEP_AND_MM2 = 4e-3
-SECONDS_AN_HOUR_AND_MM2 = 14e-3  # of simulated time, however it is cut into steps
 WIDTH = 80
 LABEL, EXPECTED, GOT = 29, 13, 30  # columns of the table
 HIT, MISS, NOT_MODELLED = "hit", "miss", "not modelled"
@@ -46,9 +44,7 @@ class Run(NamedTuple):
     @property
     def seconds(self) -> float:
         """About how long one core takes."""
-        tissue, hours = self.scenario.tissue, self.scenario.duration
-        steps, mm2 = hours / self.scenario.step, tissue.width * tissue.height * 1e-6
-        return steps * (SECONDS_A_STEP + SECONDS_A_STEP_AND_MM2 * mm2) + hours * SECONDS_AN_HOUR_AND_MM2 * mm2
+        return seconds_of(self.scenario)
 
 
 class Row(NamedTuple):
