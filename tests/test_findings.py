@@ -156,6 +156,10 @@ def test_lots_are_uniform() -> None:
         ('like = "plain"', 'like = "nobody"', "got nobody, must be an arm that stands before this one"),
         ('signal = "il10"', 'signal = "il99"', 'arm treated: event.signal: got "il99", must be one of damp'),
         ('"vessel.regrowth_rate"', '"vessel.regrow_rate"', "arm treated: vessel.regrow_rate: unknown parameter"),
+        ("day = 3", 'measure = "half_time"\nfrom = 3.3\nto = 5', "got 3.3, which arm plain does not record"),
+        ("day = 3", 'measure = "response_share"\nfrom = 1\nto = 5', "output: is no key of the measure response_share"),
+        ("day = 3", 'measure = "half_time"\nfrom = 1', "half_time needs to"),
+        ("day = 3", "day = 3\nlevel = 40", "level: is no key of the measure at_day"),
         ("[[finding.check]]", "[[finding.note]]", "unknown key"),
         ("schema = 1", "schema = 2", "got 2"),
         ('id = "first"', "id = 'first", "got 'first, must be"),
@@ -356,3 +360,110 @@ def test_the_shipped_depletion_spares_what_comes_after_it() -> None:
         ("monocyte", 120.0, 240.0),
     }
     assert shipped().is_file()
+
+
+WEEKS = [7.0 * week for week in range(13)]
+IMPROVES = [90.0] * 2 + [120.0] * 8 + [100.0] * 3  # on day 14, and weaker again from day 70 on
+TREATED = course(WEEKS, muscle_test=IMPROVES, creatine_kinase=[900.0, 400.0, 240.0] + [200.0] * 10)
+
+
+@pytest.mark.parametrize(
+    ("told", "value"),
+    [
+        ({"measure": "response_share", "from": 0, "to": 84}, 1.0),
+        ({"measure": "response_share", "from": 0, "to": 7}, 0.0),
+        ({"measure": "response_share", "from": 0, "to": 84, "level": 80}, 0.0),
+        ({"measure": "response_share", "from": 21, "to": 84}, 0.0),  # no better than at that baseline
+        ({"measure": "time_to_response", "from": 0, "to": 84}, 14.0),
+        ({"measure": "time_to_response", "from": 7, "to": 84}, 7.0),
+        ({"measure": "time_to_response", "from": 0, "to": 7}, math.inf),
+        ({"measure": "relapse_share", "from": 0, "to": 84}, 1.0),
+        ({"measure": "relapse_share", "from": 0, "to": 70}, 0.0),
+        ({"measure": "relapse_share", "from": 0, "to": 7}, math.nan),
+        ({"measure": "half_time", "output": "creatine_kinase", "from": 0, "to": 84}, 6.3),
+        ({"measure": "half_time", "output": "creatine_kinase", "from": 14, "to": 84}, math.inf),
+    ],
+)
+def test_a_course_under_treatment_is_read_as_a_clinician_would(told: dict[str, object], value: float) -> None:
+    assert value_of(check(**told), TREATED) == pytest.approx(value, nan_ok=True)
+
+
+def test_what_a_clinician_reads_is_recorded_and_named() -> None:
+    asked = check(measure="response_share", **{"from": 28, "to": 84})
+    assert (asked.outputs, asked.last_day, asked.label) == (("muscle_test", "creatine_kinase"), 84.0, "response share >=20 d28-84")
+    assert check(measure="half_time", output="creatine_kinase", **{"from": 28, "to": 84}).label == "creatine_kinase half time d28-84"
+
+
+def of_patients(measure: str, expect: object, **told: object) -> Check:
+    output = {"output": "creatine_kinase"} if measure == "half_time" else {}
+    return check(measure=measure, expect=expect, **output, **{"from": 0, "to": 84, **told})
+
+
+def test_a_share_of_patients_has_wilsons_interval_and_leaves_out_who_has_no_value() -> None:
+    got = judge(of_patients("relapse_share", [0.5, 1.0]), [1.0, 1.0, 0.0, math.nan])
+    within = scipy.stats.binomtest(2, 3).proportion_ci(method="wilson")
+    assert (got.estimate, got.low, got.high, got.n, got.hit) == (2 / 3, within.low, within.high, 3, True)
+    assert judge(of_patients("relapse_share", [0.5, 1.0]), [math.nan]).text == "no value"
+
+
+ALL, HALF, NONE = [1.0] * 12, [1.0, 0.0] * 6, [0.0] * 12
+
+
+@pytest.mark.parametrize(
+    ("expect", "told", "values", "control", "hit", "text"),
+    [
+        ("up", {}, ALL, HALF, True, "up"),
+        ("down", {}, ALL, HALF, False, "wrong direction"),
+        ("up", {"size": [1.5, 2.5]}, ALL, HALF, True, "up"),
+        ("up", {"size": [3.0, 4.0]}, ALL, HALF, False, "direction right, size not"),
+        ("up", {}, [1.0] + NONE[1:], NONE, False, "direction right, interval includes zero"),
+        ("up", {}, NONE, NONE, False, "no difference"),
+        ("same", {"within": 0.2}, HALF, HALF, True, "same"),
+        ("same", {"within": 0.05}, HALF, HALF, False, "inside the margin, interval leaves it"),
+        ("same", {"within": 0.2}, ALL, HALF, False, "differs"),
+        ([1.8, 2.2], {}, ALL, HALF, True, "inside"),
+    ],
+)
+def test_shares_are_compared_patient_by_patient(
+    expect: object, told: dict[str, object], values: list[float], control: list[float], hit: bool, text: str
+) -> None:
+    got = judge(of_patients("response_share", expect, against="b", **told), values, control)
+    assert (got.hit, got.text) == (hit, text)
+
+
+def test_pairs_in_which_one_has_no_value_are_left_out() -> None:
+    got = judge(of_patients("relapse_share", "up", against="b"), [1.0, math.nan, 1.0, 0.0], [0.0, 0.0, math.nan, 0.0])
+    assert (got.estimate, got.n) == (0.5, 2)
+
+
+def test_a_delay_is_judged_by_its_median_and_who_never_comes_is_later() -> None:
+    got = judge(of_patients("time_to_response", [10.0, 30.0]), [7.0, 14.0, 28.0, math.inf, math.inf])
+    assert (got.estimate, got.hit) == (28.0, True)
+    late = judge(of_patients("time_to_response", [60.0, math.inf]), [7.0, math.inf, math.inf])
+    assert (late.estimate, late.hit) == (math.inf, True)
+    assert judge(of_patients("half_time", [1.0, 9.0]), [3.0, math.nan]).text == "no value"
+
+
+FAST, SLOW = [7.0, 7.0, 14.0, 14.0, 7.0, 21.0, 14.0], [28.0, math.inf, 35.0, math.inf, 14.0, 42.0, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("expect", "values", "control", "hit", "text"),
+    [
+        ("down", FAST, SLOW, True, "down"),
+        ("up", FAST, SLOW, False, "wrong direction"),
+        ("up", SLOW, FAST, True, "up"),
+        ("down", FAST[:4], SLOW[:4], False, "direction right, interval includes zero"),  # four of four may be chance
+        ("up", [math.inf] * 7, [math.inf] * 7, False, "no difference"),
+        ("same", FAST, SLOW, False, "differs"),
+    ],
+)
+def test_delays_are_compared_by_which_comes_first(expect: str, values: list[float], control: list[float], hit: bool, text: str) -> None:
+    got = judge(of_patients("time_to_response", expect, against="b"), values, control)
+    assert (got.hit, got.text) == (hit, text)
+
+
+def test_delays_that_both_come_have_a_ratio_of_their_medians() -> None:
+    asked = of_patients("half_time", "down", against="b", size=[0.4, 0.6])
+    got = judge(asked, [3.0, 4.0, 5.0, 4.0, 4.0, 4.0], [8.0, 8.0, 9.0, 7.0, 8.0, 8.0])
+    assert (got.ratio, got.hit) == (0.5, True)

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -22,20 +22,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from scipy.special import ndtri, stdtrit
 
 from imam_sim.model.quantity import declared
-from imam_sim.study import toml_text
-from imam_sim.study.scenario import (
-    AMOUNT,
-    EVENTS,
-    HOURS,
-    MAX_BYTES,
-    Scenario,
-    ScenarioError,
-    loads,
-    names,
-    nearest,
-    parameters,
-    shipped_folder,
-)
+from imam_sim.study import response, toml_text
+from imam_sim.study.language import AMOUNT, HOURS, MAX_BYTES, ScenarioError, nearest, shipped_folder
+from imam_sim.study.scenario import EVENTS, Scenario, loads, names, parameters
 
 Numbers = NDArray[np.float64]
 Window = tuple[float, float]
@@ -53,7 +42,14 @@ MEASURES: dict[str, tuple[set[str], set[str]]] = {  # measure: the keys it needs
     "composition_score": ({"table", "anchors", "columns"}, set()),
     "rank_correlation": ({"output", "over"}, {"day", "from", "to"}),
     "grades": ({"output", "day", "cuts", "shares"}, set()),
+    "response_share": ({"from", "to"}, {"level"}),
+    "relapse_share": ({"from", "to"}, set()),
+    "time_to_response": ({"from", "to"}, {"level"}),
+    "half_time": ({"output", "from", "to"}, set()),
 }
+SHARES = ("response_share", "relapse_share")  # of patients
+DELAYS = ("time_to_response", "half_time")  # d, inf where something has not come by the end
+READ = dict.fromkeys(("response_share", "relapse_share", "time_to_response"), ("muscle_test", "creatine_kinase"))  # what they read
 ALWAYS = {"arm", "measure", "expect", "note"}
 COMPARED = {"against", "within", "size"}
 DIRECTIONS = ("up", "down", "same")
@@ -152,6 +148,7 @@ class Check(_Table):
     start: float | None = Field(None, ge=0.0, validation_alias="from")  # d
     stop: float | None = Field(None, ge=0.0, validation_alias="to")  # d
     of_start: bool = False
+    level: float = Field(response.MINIMAL, gt=0.0, le=100.0)
     table: str | None = None
     anchors: str | None = None
     columns: dict[str, str] = {}
@@ -177,13 +174,15 @@ class Check(_Table):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The outcomes that it reads."""
-        return tuple(name for name in (self.output, self.over, *self.columns.values()) if name)
+        return tuple(name for name in (self.output, self.over, *self.columns.values(), *READ.get(self.measure, ())) if name)
 
     @property
     def label(self) -> str:
         """What is measured, when."""
         what = f"{self.output}/{self.over}" if self.over and self.measure == "ratio" else self.output or self.measure
-        if self.measure == "rank_correlation":
+        if self.measure in READ:
+            what = self.measure.replace("_", " ") + (f" >={self.level:g}" if self.measure != "relapse_share" else "")
+        elif self.measure == "rank_correlation":
             what = f"rank of {self.output}, {self.over}"
         elif self.measure not in ("at_day", "mean", "ratio", "composition_score"):
             what = f"{what} {self.measure.replace('_', ' ')}"
@@ -371,8 +370,10 @@ def _wrong(check: Check, arms: Mapping[str, Arm]) -> Iterator[tuple[str, str]]:
         yield "to", f"got {check.stop:g}, must be later than `from`"
     for name in {check.arm, check.against} & set(arms):
         every = arms[str(name)].every / 24.0
-        if check.day is not None and abs(check.day / every - round(check.day / every)) > 1e-6:
-            yield "day", f"got {check.day:g}, which arm {name} does not record: it records every {every:g} d"
+        begins = check.start if check.measure in (*SHARES, *DELAYS) else None
+        for key, day in (("day", check.day), ("from", begins)):
+            if day is not None and abs(day / every - round(day / every)) > 1e-6:
+                yield key, f"got {day:g}, which arm {name} does not record: it records every {every:g} d"
 
 
 def _densities(folder: Path, check: Check) -> tuple[tuple[float, str, float], ...]:
@@ -510,11 +511,16 @@ def value_of(check: Check, course: Course) -> float:
     times = np.asarray(course.times) / 24.0
     if check.measure == "composition_score":
         return _composition_score(check, course)
+    if check.measure in READ:
+        return _read_as_patient(check, course)
     values = np.asarray(course.outcomes[str(check.output)])
     if check.measure in ("peak_day", "nadir_day"):
         inside = np.flatnonzero(_inside(times, check))
         extreme = np.argmax(values[inside]) if check.measure == "peak_day" else np.argmin(values[inside])
         return float(times[inside[extreme]])
+    if check.measure == "half_time":
+        inside = np.flatnonzero(_inside(times, check))
+        return response.half_time(times[inside], values[inside])
     if check.measure == "share_of_peak":
         until = _at(times, check)
         return _quotient(float(values[until]), float(values[: until + 1].max()))
@@ -524,6 +530,21 @@ def value_of(check: Check, course: Course) -> float:
     if check.of_start or check.measure == "grades":
         return _quotient(value, float(values[0]))
     return value
+
+
+def _read_as_patient(check: Check, course: Course) -> float:
+    """What a clinician reads between the days of a check: 1 or 0 for whether something came by the end, or when [d].
+
+    nan for the relapse of a patient who never got better. The first day is the baseline.
+    """
+    times = np.asarray(course.times)
+    inside = _inside(times / 24.0, check)
+    times, test, enzyme = times[inside], course.outcomes["muscle_test"][inside], course.outcomes["creatine_kinase"][inside]
+    if check.measure == "relapse_share":
+        relapse = response.time_to_relapse(times, test, enzyme)
+        return relapse if math.isnan(relapse) else float(math.isfinite(relapse))
+    responds = response.time_to_response(times, response.muscle_response(test, enzyme), check.level)
+    return float(math.isfinite(responds)) if check.measure == "response_share" else responds / 24.0
 
 
 def other_value_of(check: Check, course: Course) -> float:
@@ -581,6 +602,11 @@ def judge(check: Check, values: Sequence[float] | Numbers, control_values: Seque
     if check.against is not None:
         n = min(first.size, second.size)
         return _judge_pairs(check, first[:n], second[:n])
+    if check.measure in SHARES:
+        share = response.share_of(first[~np.isnan(first)] > 0.0)
+        return _judge_window(check, share.share, share.low, share.high, share.n)
+    if check.measure in DELAYS:
+        return _judge_window(check, *response.median_of(first), first.size)
     estimate, low, high = interval(first)
     return _judge_window(check, estimate, low, high, first.size)
 
@@ -597,8 +623,19 @@ def _judge_window(check: Check, estimate: float, low: float, high: float, n: int
 
 
 def _judge_pairs(check: Check, values: Numbers, control: Numbers) -> Judged:
-    estimate, low, high = interval(values - control)
-    ratio, ratio_low, ratio_high = _ratio(values, control)
+    of_patients = check.measure in (*SHARES, *DELAYS)
+    if of_patients:
+        both = ~(np.isnan(values) | np.isnan(control))
+        values, control = values[both], control[both]
+    if check.measure in SHARES:
+        estimate, low, high = response.paired_difference(values > 0.0, control > 0.0)
+        ratio, ratio_low, ratio_high = _ratio_of(np.mean, values, control)
+    elif check.measure in DELAYS:
+        estimate, low, high = response.paired_order(values, control)
+        ratio, ratio_low, ratio_high = _ratio_of(np.median, values, control)
+    else:
+        estimate, low, high = interval(values - control)
+        ratio, ratio_low, ratio_high = _ratio(values, control)
     n = values.size
 
     def told(hit: bool, text: str) -> Judged:
@@ -607,13 +644,14 @@ def _judge_pairs(check: Check, values: Numbers, control: Numbers) -> Judged:
     if not isinstance(check.expect, str):
         inside = _judge_window(check, ratio, ratio_low, ratio_high, n)
         return told(inside.hit, inside.text)
-    if math.isnan(estimate) or (check.expect == "same" and math.isnan(ratio)):
+    alike, alike_low, alike_high = (1.0 + estimate, 1.0 + low, 1.0 + high) if of_patients else (ratio, ratio_low, ratio_high)
+    if math.isnan(estimate) or (check.expect == "same" and math.isnan(alike)):
         return told(False, "no value")
     if check.expect == "same":
         lowest, highest = 1.0 - check.within, 1.0 + check.within
-        if lowest <= ratio_low and ratio_high <= highest:
+        if lowest <= alike_low and alike_high <= highest:
             return told(True, "same")
-        inside_margin = lowest <= ratio <= highest
+        inside_margin = lowest <= alike <= highest
         return told(False, "inside the margin, interval leaves it" if inside_margin else "differs")
     sign = 1.0 if check.expect == "up" else -1.0
     if sign * estimate <= 0.0:
@@ -663,8 +701,13 @@ def _ratio(values: Numbers, control: Numbers) -> tuple[float, float, float]:
     if values.size and bool(np.all(values > 0.0)) and bool(np.all(control > 0.0)):
         mean, low, high = (float(np.exp(number)) for number in interval(np.log(values / control)))
         return mean, low, high
-    below = float(np.mean(control)) if control.size else 0.0
-    return (float(np.mean(values)) / below if below > 0.0 else math.nan), math.nan, math.nan
+    return _ratio_of(np.mean, values, control)
+
+
+def _ratio_of(middle: Callable[[Numbers], Any], values: Numbers, control: Numbers) -> tuple[float, float, float]:
+    """Ratio of the means or medians of two arms, without interval; nan where there is none."""
+    above, below = (float(middle(of)) if of.size else math.nan for of in (values, control))
+    return (above / below if below > 0.0 and math.isfinite(above / below) else math.nan), math.nan, math.nan
 
 
 def rank_correlation(first: Numbers, second: Numbers) -> tuple[float, float, float]:
