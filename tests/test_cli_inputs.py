@@ -1,5 +1,6 @@
 """The command line towards people: exit codes, where words go, and that nothing heavy is loaded for a check."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -20,7 +21,7 @@ from imam_sim.study.scenario import ScenarioError, TooBig, load, loads, names, s
 
 DECLARED = declared(Parameters())
 BAD = 'schema = 1\nduration = "28 d"\ntitel = "x"\n[parameters]\ncd4.tolerance = 2\n'
-COMMANDS = ("check", "new", "outcomes", "params", "schema")
+COMMANDS = ("check", "new", "outcomes", "params", "scenarios", "schema")
 
 
 def run(*words: str) -> Result:
@@ -97,8 +98,23 @@ def test_what_a_user_can_cause_ends_in_lines_and_its_code(
     assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (code, "", lines)
 
 
-def test_the_help_of_run_names_every_shipped_scenario() -> None:
-    assert [name for name in names() if name not in run("run", "--help").stdout] == []
+def test_the_scenarios_are_all_listed_with_title() -> None:
+    rows = json.loads(run("scenarios", "--json").stdout)
+    assert [(row["name"], row["title"]) for row in rows] == [(name, load(name).title) for name in names()]
+
+
+def test_the_scenarios_are_listed_in_three_groups_as_people_read_them() -> None:
+    lines = run("scenarios").stdout.splitlines()
+    heads = [number for number, line in enumerate(lines) if not line.startswith(" ")]
+    listed = [
+        {line.split()[0] for line in lines[first + 1 : last] if line[2] != " "} for first, last in itertools.pairwise([*heads, len(lines)])
+    ]
+    acute, imam = ({name for name in names() if name.startswith(front)} for front in ("acute_", "imam_"))
+    assert listed == [acute, imam, set(names()) - acute - imam]
+
+
+def test_the_help_of_run_says_where_the_scenarios_are_listed() -> None:
+    assert "imam-sim scenarios" in run("run", "--help").stdout
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +163,7 @@ def test_no_colour_is_written_where_none_is_wanted(bad: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["params"], ["outcomes"], ["params", "geometry.depth"], *([name, "--help"] for name in COMMANDS)]
+    "words", [["--help"], ["params"], ["outcomes"], ["scenarios"], ["params", "geometry.depth"], *([name, "--help"] for name in COMMANDS)]
 )
 def test_what_is_read_by_people_fits_into_eighty_columns(words: list[str]) -> None:
     result = run(*words)

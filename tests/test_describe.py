@@ -250,6 +250,14 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     assert not re.search(r"@import|url\(|<script|<link", PAGE)
 
 
+def test_treatments_are_told_with_their_equations_and_laws() -> None:
+    chapter = MARKDOWN.partition("\n### Treatments\n")[2].partition("\n### ")[0]
+    assert "\nd(Ce)/dt    = k_1 (C - Ce)\n" in chapter
+    assert [law["name"] for law in TOLD["treatment"]["laws"]] == re.findall(r"^#### (.+)$", chapter, re.MULTILINE)
+    assert all(law["equations"] and "return " in law["code"] for law in TOLD["treatment"]["laws"])
+    assert "usual x product of (1 + (times - 1) E) + sum of plus E" in chapter
+
+
 def test_nothing_of_the_template_is_left_open() -> None:
     assert not re.search(r"\$[a-z{]", MARKDOWN)
 

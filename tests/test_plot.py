@@ -12,6 +12,8 @@ from test_histology import brick_tissue
 
 from imam_sim.model import observe
 from imam_sim.show import histology, plot
+from imam_sim.study.scenario import load, loads
+from imam_sim.study.treatment import load_treatment
 
 TIMES = np.arange(0.0, 28 * 24 + 1, 12.0)
 TISSUE = brick_tissue()
@@ -74,6 +76,58 @@ def test_outcomes_that_were_not_recorded_leave_no_empty_panel() -> None:
     assert [axes.get_title("left") for axes in sheet.axes] == ["Leukocytes", "Strength"]
 
 
+TREATED = """
+schema = 1
+extends = "acute_injury"
+duration = "28 d"
+[[event]]
+kind = "treat"
+drug = "prednisolone"
+start = "2 d"
+stop = "8 d"
+taper = [{ every = "2 d", by = "10 mg/day" }]
+[[event]]
+kind = "treat"
+drug = "trained_macrophages"
+start = "5 d"
+[[event]]
+kind = "treat"
+drug = "prednisolone"
+start = "25 d"
+[patient]
+weight = "70 kg"
+"""
+
+
+def test_courses_of_one_drug_are_drawn_as_one_in_the_order_of_events() -> None:
+    courses = plot.courses_of(loads(TREATED), 28 * 24.0)
+    assert [course.title for course in courses] == [load_treatment(name).title for name in ("prednisolone", "trained_macrophages")]
+    steroid, cells = courses
+    np.testing.assert_allclose(steroid.dose_times / 24.0, [*range(2, 20), 25, 26, 27])
+    np.testing.assert_allclose(steroid.doses[:8], [70.0] * 6 + [60.0] * 2)
+    assert (steroid.shares[steroid.times < 48.0] == 0.0).all()
+    assert 0.5 < steroid.shares.max() < 1.0
+    assert len(cells.shares) == 0
+
+
+def test_doses_after_the_end_of_a_run_are_not_drawn() -> None:
+    assert plot.courses_of(loads(TREATED), 4 * 24.0)[0].dose_times.tolist() == [48.0, 72.0, 96.0]
+
+
+def test_a_run_with_drugs_has_their_titles_above_its_curves() -> None:
+    sheet = plot.curves(TIMES, {"strength": np.ones(len(TIMES))}, "", plot.courses_of(loads(TREATED), TIMES[-1]))
+    strip = next(axes for axes in sheet.axes if axes.get_title("left") == plot.COURSES)
+    labels = [label.get_text() for label in strip.get_yticklabels()]
+    assert labels == [load_treatment(name).title for name in ("prednisolone", "trained_macrophages")]
+    assert strip.get_xlabel() == "time [d]"
+    assert "70 mg" in [text.get_text() for text in strip.texts]
+
+
+def test_a_run_without_drugs_has_no_room_for_them() -> None:
+    assert plot.courses_of(load("acute_injury"), 100.0) == []
+    assert [axes.get_title("left") for axes in plot.curves(TIMES, {"strength": TIMES}, "", []).axes] == ["Strength"]
+
+
 def test_unknown_outcomes_alone_are_refused() -> None:
     with pytest.raises(KeyError, match="no outcome of PANELS among colour"):
         plot.curves(TIMES, {"colour": TIMES})
@@ -130,7 +184,7 @@ def test_files_tell_neither_date_nor_program_version(tmp_path: Path, ending: str
 def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the store reads as a run with three recorded sections."""
     recorded = [(0.0, TISSUE), (84.0, TISSUE), (28 * 24.0, TISSUE)]
-    monkeypatch.setattr(plot.store, "read_scenario", lambda folder: SimpleNamespace(title="a run"))
+    monkeypatch.setattr(plot.store, "read_scenario", lambda folder: SimpleNamespace(title="a run", events=()))
     monkeypatch.setattr(plot.store, "read_outcomes", lambda folder: (TIMES, every_outcome()))
     monkeypatch.setattr(plot.store, "read_sections", lambda folder: recorded)
     return tmp_path

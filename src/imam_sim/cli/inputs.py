@@ -1,4 +1,4 @@
-"""Commands about what goes in: scenarios, parameters, outcomes and the description of the model."""
+"""Commands about what goes in: scenarios, parameters, treatments, outcomes and the description of the model."""
 
 from __future__ import annotations
 
@@ -49,6 +49,35 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         echo_json(report)
     sys.exit(worst)
+
+
+PARTS_OF_THE_SHELF = (
+    ("acute", "Injury of healthy mouse muscle"),
+    ("imam", "Myopathy with abundant macrophages"),
+    ("other", "Other settings"),
+)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+def scenarios(as_json: bool) -> None:
+    """List the scenarios that ship, by name and title."""
+    from imam_sim.study.scenario import load, names
+
+    fronts = [group for group, _ in PARTS_OF_THE_SHELF[:-1]]
+    rows = [
+        {"name": name, "title": load(name).title, "group": next((front for front in fronts if name.startswith(f"{front}_")), "other")}
+        for name in names()
+    ]
+    if as_json:
+        echo_json(rows)
+        return
+    width = max(len(row["name"]) for row in rows)
+    for group, heading in PARTS_OF_THE_SHELF:
+        click.echo(f"{heading}:")
+        for row in rows:
+            if row["group"] == group:
+                click.echo(textwrap.fill(f"  {row['name']:{width}} {row['title']}", 80, subsequent_indent=" " * (width + 3)))
 
 
 @main.command()
@@ -150,6 +179,33 @@ def outcomes(as_json: bool) -> None:
                 subsequent_indent=indent,
             )
         )
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "md"]), default="text", show_default=True, help="Text of 80 columns, or Markdown."
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+@click.pass_context
+def treatments(ctx: click.Context, name: str | None, form: str, as_json: bool) -> None:
+    """List the drugs and cell therapies that ship, or show the one of this NAME.
+
+    Shows dose, kinetics, effects and doubts, each with its evidence. Levels are those of the usual dose for 70 kg.
+    """
+    from click.core import ParameterSource
+
+    from imam_sim.show import pharmacy
+    from imam_sim.study.treatment import names
+
+    if as_json and ctx.get_parameter_source("form") != ParameterSource.DEFAULT:
+        raise click.UsageError("--json is a format of its own; leave out --format")
+    if as_json:
+        echo_json(pharmacy.data(name) if name else [pharmacy.data(each) for each in names()])
+    elif form == "md":
+        click.echo(pharmacy.section(name) if name else pharmacy.markdown())
+    else:
+        click.echo(pharmacy.text(name) if name else pharmacy.listing())
 
 
 @main.command()

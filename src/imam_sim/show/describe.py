@@ -10,8 +10,9 @@ import ast
 import html
 import math
 import re
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from string import Template
@@ -24,12 +25,15 @@ from imam_sim.model.quantity import Evidence, Fitted, Measured, Parameter, decla
 from imam_sim.model.state import SIGNAL_VOXEL, VOXEL
 from imam_sim.show import source
 from imam_sim.show.bibliography import CITATION, Source, authors, bibliography, cited, demand
+from imam_sim.show.marks import code, escaped, number, table
 from imam_sim.show.source import RULES, Module
 from imam_sim.study.scenario import EVENTS
 
 HERE = Path(__file__).parent
 BETWEEN_STEPS = "intervene"
 PHYSICS = "fields"
+DRUGS = "treatment"
+DRUG_LAWS = ("share_of_effect", "treated")
 FEELS = ("read", "read_all", "mean_level", "gradient")
 GIVES = ("secrete", "secrete_voxel")
 TAKES = ("take",)
@@ -70,6 +74,7 @@ def contents() -> Contents:
         "rules": list(rules.values()),
         "signals": _signals(modules),
         "physics": modules[PHYSICS].meaning,
+        "treatment": _treatment(modules[DRUGS]),
         "draws": _draws(modules),
         "parameters": _parameters(records, every),
         "outcomes": [outcome._asdict() for outcome in OUTCOMES],
@@ -176,6 +181,17 @@ def _shapes(modules: dict[str, Module]) -> list[str]:
     """The mathematical functions that rules use."""
     used = {dotted for name, module in modules.items() if name.startswith(RULES) for dotted in module.imported.values()}
     return [f"maths.{name}" for name in modules["maths"].functions if f"maths.{name}" in used]
+
+
+def _treatment(module: Module) -> Row:
+    """How drugs act: what the module says, and its laws."""
+    laws = []
+    for name in DRUG_LAWS:
+        node = module.functions[name]
+        told = source.explained(node)
+        law = {"name": f"{DRUGS}.{name}", "sentence": told.sentence, "equations": list(told.equations), "explanation": list(told.rest)}
+        laws.append(law | {"code": source.computed(node, module)})
+    return {"meaning": module.meaning, "laws": laws}
 
 
 def _class(name: str, module: Module) -> Row:
@@ -327,25 +343,26 @@ def markdown(told: Contents) -> str:
         "version": told["version"],
         "voxel": f"{VOXEL:g}",
         "signal_voxel": f"{SIGNAL_VOXEL:g}",
-        "counts": _table(("what", "how many"), [(COUNTED.get(name, name), str(n)) for name, n in told["counts"].items()], right=(1,)),
+        "counts": table(("what", "how many"), [(COUNTED.get(name, name), str(n)) for name, n in told["counts"].items()], right=(1,)),
         "actors": _actors_list(told),
         "kinds": _kinds(told),
         "state": _state(told),
         "schedule": _schedule_table(told),
         "interventions": _interventions_table(told),
-        "draws": _table(
+        "draws": table(
             ("number", "decision", "taken by"),
-            [(row["value"], _code(row["name"]), ", ".join(map(_code, row["taken_by"])) or "nobody now") for row in told["draws"]],
+            [(row["value"], code(row["name"]), ", ".join(map(code, row["taken_by"])) or "nobody now") for row in told["draws"]],
             right=(0,),
         ),
-        "functions": _table(("function", "what it is"), [(_code(row["name"]), _text(_whole(row))) for row in told["functions"]]),
+        "functions": table(("function", "what it is"), [(code(row["name"]), _text(_whole(row))) for row in told["functions"]]),
         "physics": _paragraphs(told["physics"]),
+        "treatment": _treatment_chapter(told),
         "signals": _signals_tables(told),
         "rules": _rules(told),
         "parameters": _parameters_tables(told, keys),
         "presets": _presets(told, keys),
-        "outcomes": _table(
-            ("outcome", "unit", "meaning"), [(_code(row["name"]), _text(row["unit"]), _text(row["meaning"])) for row in told["outcomes"]]
+        "outcomes": table(
+            ("outcome", "unit", "meaning"), [(code(row["name"]), _text(row["unit"]), _text(row["meaning"])) for row in told["outcomes"]]
         ),
         "events": _events(told),
         "sources": _sources(told),
@@ -362,7 +379,7 @@ def _actors_list(told: Contents) -> str:
 def _kinds(told: Contents) -> str:
     return "\n\n".join(
         f"{_text(group['meaning'])} (`{group['name']}`)\n\n"
-        + _table(
+        + table(
             ("number", "value", "remark"),
             [(row["value"], _words(row["name"]), _text(row["comment"])) for row in group["members"]],
             right=(0,),
@@ -374,17 +391,15 @@ def _kinds(told: Contents) -> str:
 def _state(told: Contents) -> str:
     return "\n\n".join(
         f"**{group['name']}**. {_text(group['meaning'])}\n\n"
-        + _table(
-            ("name", "type", "unit and remark"), [(_code(row["name"]), row["value"], _text(row["comment"])) for row in group["members"]]
-        )
+        + table(("name", "type", "unit and remark"), [(code(row["name"]), row["value"], _text(row["comment"])) for row in group["members"]])
         for group in told["state"]
     )
 
 
 def _schedule_table(told: Contents) -> str:
     phases = sorted(((place, phase) for phase in told["schedule"] for place in phase["places"]), key=lambda stands: stands[0])
-    rows = [(str(place), _code(phase["name"]), _text(phase["meaning"]), _links(_outermost(phase, told))) for place, phase in phases]
-    return _table(("", "phase", "what happens", "rules, in order"), rows, right=(0,))
+    rows = [(str(place), code(phase["name"]), _text(phase["meaning"]), _links(_outermost(phase, told))) for place, phase in phases]
+    return table(("", "phase", "what happens", "rules, in order"), rows, right=(0,))
 
 
 def _outermost(group: Row, told: Contents) -> list[str]:
@@ -394,27 +409,27 @@ def _outermost(group: Row, told: Contents) -> list[str]:
 
 
 def _interventions_table(told: Contents) -> str:
-    rows = [(_code(row["name"]), _text(row["meaning"]), _links(_outermost(row, told))) for row in told["interventions"]]
-    return _table(("act", "what happens", "rules, in order"), rows)
+    rows = [(code(row["name"]), _text(row["meaning"]), _links(_outermost(row, told))) for row in told["interventions"]]
+    return table(("act", "what happens", "rules, in order"), rows)
 
 
 def _signals_tables(told: Contents) -> str:
-    numbers = _table(
+    numbers = table(
         ("signal", "diffusion [um2/h]", "decay [1/h]", "bound over free", "uptake per cell [um3/h]", "reach [um]"),
         [
             (
-                _code(row["name"]),
-                *(_number(row[name]) for name in ("diffusion", "decay_rate", "bound_ratio", "uptake_volume")),
+                code(row["name"]),
+                *(number(row[name]) for name in ("diffusion", "decay_rate", "bound_ratio", "uptake_volume")),
                 "no limit" if row["reach"] is None else f"{row['reach']:.0f}",
             )
             for row in told["signals"]
         ],
         right=(1, 2, 3, 4, 5),
     )
-    who = _table(
+    who = table(
         ("signal", "given off by", "taken up by", "felt in", "followed by"),
         [
-            (_code(row["name"]), *(", ".join(map(_words, row[verb])) for verb in ("secreted", "taken")), _felt(row["felt"], told))
+            (code(row["name"]), *(", ".join(map(_words, row[verb])) for verb in ("secreted", "taken")), _felt(row["felt"], told))
             + (", ".join(map(_words, row["followed"])),)
             for row in told["signals"]
         ],
@@ -424,7 +439,7 @@ def _signals_tables(told: Contents) -> str:
 
 def _felt(names: list[str], told: Contents) -> str:
     rules = {rule["name"] for rule in told["rules"]}
-    return ", ".join(_link(name) if name in rules else _code(name) for name in names)
+    return ", ".join(_link(name) if name in rules else code(name) for name in names)
 
 
 def _rules(told: Contents) -> str:
@@ -440,6 +455,11 @@ def _rules(told: Contents) -> str:
     return "\n\n".join(parts)
 
 
+def _treatment_chapter(told: Contents) -> str:
+    laws = [{**law, "kind": "law", "cites": [], "calls": [], "parameters": [], "draws": []} for law in told["treatment"]["laws"]]
+    return "\n\n".join([_paragraphs(told["treatment"]["meaning"]), *map(_one_rule, laws)])
+
+
 def _one_rule(rule: Row) -> str:
     lines = [f"#### {rule['name']}", f"*{rule['kind'].capitalize()}.* {_text(rule['sentence'])}"]
     lines += ["```text\n" + "\n".join(rule["equations"]) + "\n```"] if rule["equations"] else []
@@ -448,8 +468,8 @@ def _one_rule(rule: Row) -> str:
     facts = [
         ("Sources", ", ".join(f"[{key}](#{key})" for key in rule["cites"])),
         ("Calls", _links(rule["calls"])),
-        ("Parameters", ", ".join(map(_code, _gathered(rule["parameters"])))),
-        ("Random decisions", ", ".join(map(_code, rule["draws"]))),
+        ("Parameters", ", ".join(map(code, _gathered(rule["parameters"])))),
+        ("Random decisions", ", ".join(map(code, rule["draws"]))),
     ]
     told = [f"- {name}: {text}" for name, text in facts if text]
     return "\n\n".join([*lines, *(["\n".join(told)] if told else [])])
@@ -475,11 +495,11 @@ def _parameters_tables(told: Contents, keys: set[str]) -> str:
         parts.append(f"{'###' if '.' not in group['name'] else '####'} Parameters: {group['name']}\n\n{_text(group['meaning'])}")
         rows = [
             (
-                _code(row["path"]),
+                code(row["path"]),
                 _unit(row["unit"]),
-                _number(row["value"]),
-                *(_number(row["presets"][name]) if name in row["presets"] else "" for name in special),
-                f"{_number(row['low'])} to {_number(row['high'])}",
+                number(row["value"]),
+                *(number(row["presets"][name]) if name in row["presets"] else "" for name in special),
+                f"{number(row['low'])} to {number(row['high'])}",
                 _text(row["meaning"]),
                 row["evidence"],
                 _source(row["source"], keys),
@@ -488,7 +508,7 @@ def _parameters_tables(told: Contents, keys: set[str]) -> str:
         ]
         if rows:
             header = ("parameter", "unit", "value", *special, "legal range", "meaning", "evidence", "source or reason")
-            parts.append(_table(header, rows, right=tuple(range(2, 3 + len(special)))))
+            parts.append(table(header, rows, right=tuple(range(2, 3 + len(special)))))
     return "\n\n".join(parts)
 
 
@@ -498,14 +518,14 @@ def _presets(told: Contents, keys: set[str]) -> str:
         if not rows:
             parts.append(f"**{name}**: the values above.")
             continue
-        table = _table(
+        values = table(
             ("number", "unit", "otherwise", name, "evidence", "source or reason"),
             [
                 (
                     row["path"].replace(".", " · "),
                     _unit(row["unit"]),
-                    _number(row["default"]),
-                    _number(row["value"]),
+                    number(row["default"]),
+                    number(row["value"]),
                     row["evidence"],
                     _source(row["source"], keys),
                 )
@@ -513,7 +533,7 @@ def _presets(told: Contents, keys: set[str]) -> str:
             ],
             right=(2, 3),
         )
-        parts.append(f"**{name}**:\n\n{table}")
+        parts.append(f"**{name}**:\n\n{values}")
     return "\n\n".join(parts)
 
 
@@ -521,8 +541,8 @@ def _events(told: Contents) -> str:
     rows = []
     for event in told["events"]:
         keys = "; ".join(f"`{key['key']}`{'' if key['needed'] else ' (optional)'}: {_text(key['meaning'])}" for key in event["keys"])
-        rows.append((_code(event["name"]), _text(event["meaning"]), keys))
-    return _table(("event", "what happens", "keys"), rows)
+        rows.append((code(event["name"]), _text(event["meaning"]), keys))
+    return table(("event", "what happens", "keys"), rows)
 
 
 def _sources(told: Contents) -> str:
@@ -551,17 +571,8 @@ def _unit(unit: str) -> str:
     return "–" if unit == "1" else _text(unit)
 
 
-def _number(value: float) -> str:
-    """The shortest text that reads as the same number."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-
-
 def _words(name: str) -> str:
     return name.lower().replace("_", " ")
-
-
-def _code(name: str) -> str:
-    return f"`{name}`"
 
 
 def _link(name: str) -> str:
@@ -590,27 +601,17 @@ def _text(text: str) -> str:
 def _escaped(text: str) -> str:
     pieces, at = [], 0
     for citation in CITATION.finditer(text):
-        pieces += [_marks(text[at : citation.start()]), _linked(citation)]
+        pieces += [escaped(text[at : citation.start()]), _linked(citation)]
         at = citation.end()
-    return "".join([*pieces, _marks(text[at:])])
-
-
-def _marks(text: str) -> str:
-    return re.sub(r"([\\*\[\]<>&`]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    return "".join([*pieces, escaped(text[at:])])
 
 
 def _paragraphs(docstring: str) -> str:
     """A docstring as Markdown; what is indented in it is code."""
     return "\n\n".join(
-        f"```text\n{block.strip()}\n```" if block.startswith("    ") else _text(block) for block in re.split(r"\n\s*\n", docstring)
+        f"```text\n{textwrap.dedent(block).strip()}\n```" if block.startswith("    ") else _text(block)
+        for block in re.split(r"\n\s*\n", docstring)
     )
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
-    """A Markdown table; `right` are the columns whose numbers stand to the right."""
-    rules = ["---:" if column in right else "---" for column in range(len(header))]
-    lines = [header, rules, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def page(told: Contents) -> str:

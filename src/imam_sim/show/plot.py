@@ -9,13 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from imam_sim.model.state import Tissue, size
+from imam_sim.model.treatment import share_of_effect
 from imam_sim.show import histology
 from imam_sim.show.histology import save
 from imam_sim.study import store
+from imam_sim.study.scenario import Scenario, Treat
+from imam_sim.study.treatment import Given, drug_of
 
 Numbers = NDArray[np.float64]
 
@@ -147,27 +150,94 @@ PANELS = (
     ),
     Panel("Strength", "share of health", ("strength",)),
 )
+COURSES = "Treatment"
+ROW, EDGES = 0.32, 0.75  # inches: a course, and what stands around all of them
+FILLED = 0.85  # of the height of a row, by a full effect or the largest dose
 WIDE = 30.0  # largest over smallest value from which a log scale is drawn
 DEEPEST = 1e-4  # of the largest value: a log scale does not go lower
 
 
-def curves(times: Numbers, outcomes: Mapping[str, Numbers], title: str = "") -> Figure:
-    """Every panel that has data, three in a row. `times` in hours, `outcomes` by name, one value per time. KeyError where none fits."""
+class CourseDrawn(NamedTuple):
+    """A drug over the time of a run: its doses, and how much of its effect is there."""
+
+    title: str
+    dose_times: Numbers  # h
+    doses: Numbers  # in `unit`
+    unit: str
+    times: Numbers  # h
+    shares: Numbers  # of the full effect, 0-1, at `times`; none of cells put into the muscle
+
+
+def courses_of(scenario: Scenario, end: float) -> list[CourseDrawn]:
+    """The drugs that a scenario gives up to a time [h], in the order of their first events; of their effects the first is shown."""
+    given: dict[str, list[Given]] = {}
+    for event in scenario.events:
+        if isinstance(event, Treat):
+            given.setdefault(event.drug, []).extend(dose for dose in scenario.given(event) if dose.at <= end)
+    drawn = []
+    for name, doses in given.items():
+        treatment = scenario.treatments[name]
+        drug = drug_of(treatment, doses, scenario.weight)
+        times = np.linspace(0.0, end, 800) if drug.effects else np.zeros(0)
+        first = drug.effects[0] if drug.effects else None
+        shares = [share_of_effect(drug.level.at(float(hours)), first.half, first.steepness) for hours in times] if first else []
+        sizes = np.array([dose.amount for dose in doses], np.float64)
+        at = np.array([dose.at for dose in doses], np.float64)
+        drawn.append(CourseDrawn(treatment.title, at, sizes, treatment.unit, times, np.array(shares, np.float64)))
+    return drawn
+
+
+def curves(times: Numbers, outcomes: Mapping[str, Numbers], title: str = "", courses: Sequence[CourseDrawn] = ()) -> Figure:
+    """Every panel that has data, three in a row, below the courses of treatment where there are any.
+
+    `times` in hours, `outcomes` by name, one value per time. KeyError where none fits.
+    """
     panels = [panel for panel in PANELS if any(name in outcomes for name in panel.outcomes)]
     if not panels:
         raise KeyError("no outcome of PANELS among " + ", ".join(outcomes))
     rows = -(-len(panels) // 3)
-    sheet = Figure(figsize=(15.0, 2.6 * rows + 0.6), dpi=histology.DPI, facecolor="white", layout="constrained")
+    tall = len(courses) * ROW + EDGES if courses else 0.0
+    sheet = Figure(figsize=(15.0, 2.6 * rows + 0.6 + tall), dpi=histology.DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(sheet)
-    grid = sheet.subplots(rows, 3, squeeze=False)
+    top: Figure | SubFigure | None = None
+    below: Figure | SubFigure = sheet
+    if courses:
+        top, below = sheet.subfigures(2, 1, squeeze=False, height_ratios=(tall, 2.6 * rows))[:, 0]
+    grid = below.subplots(rows, 3, squeeze=False)
     in_days = len(times) > 0 and float(times[-1]) > 48.0
+    scale, label = (24.0, "time [d]") if in_days else (1.0, "time [h]")
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw_panel(axes, panel, times / 24.0 if in_days else times, outcomes)
-        axes.set_xlabel("time [d]" if in_days else "time [h]")
+        _draw_panel(axes, panel, times / scale, outcomes)
+        axes.set_xlabel(label)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
+    if top is not None:
+        axes = top.subplots()
+        _draw_courses(axes, courses, scale, float(times[-1]) / scale)
+        axes.set_xlabel(label)
     sheet.suptitle(f"{histology.fitted(title, 1300, 13)} (simulated)" if title else "simulated", fontsize=13, fontweight="bold")
     return sheet
+
+
+def _draw_courses(axes: Axes, courses: Sequence[CourseDrawn], scale: float, end: float) -> None:
+    """One row a drug, the first on top: sticks for doses, an area for the share of its effect."""
+    for number, course in enumerate(courses):
+        foot = float(len(courses) - 1 - number)
+        axes.axhline(foot, color="#BBBBBB", lw=0.7)
+        if len(course.shares):
+            axes.fill_between(course.times / scale, foot, foot + FILLED * course.shares, color=SKY, alpha=0.55, lw=0.0)
+        if len(course.doses):
+            most = float(course.doses.max())
+            axes.vlines(course.dose_times / scale, foot, foot + FILLED * course.doses / most, color=BLACK, lw=1.0)
+            axes.text(1.005, foot + 0.1, f"{most:.3g} {course.unit}", transform=axes.get_yaxis_transform(), fontsize=9, va="bottom")
+    feet = [float(len(courses) - 1 - number) + FILLED / 2.0 for number in range(len(courses))]
+    axes.set_yticks(feet, [histology.fitted(course.title, 330, 9) for course in courses], fontsize=9)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(0.0, len(courses))
+    axes.set_xlim(-0.01 * end, 1.01 * end)
+    axes.set_title(COURSES, fontsize=11, loc="left", fontweight="bold")
+    axes.set_title("area: share of the full effect; sticks: doses, the largest at the right", fontsize=9, loc="right")
+    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
 def _draw_panel(axes: Axes, panel: Panel, times: Numbers, outcomes: Mapping[str, Numbers]) -> None:
@@ -237,11 +307,13 @@ def plot_run(run_folder: Path, out_folder: Path | None = None, stains: Sequence[
     """
     run_folder = Path(run_folder)
     out_folder = Path(out_folder) if out_folder is not None else run_folder / "pictures"
-    title = store.read_scenario(run_folder).title
+    scenario = store.read_scenario(run_folder)
+    title = scenario.title
     times, outcomes = store.read_outcomes(run_folder)
+    courses = courses_of(scenario, float(times[-1])) if len(times) else []
     recorded = store.read_sections(run_folder)
     out_folder.mkdir(parents=True, exist_ok=True)
-    written = [save(curves(times, outcomes, title), out_folder / "curves.png")]
+    written = [save(curves(times, outcomes, title, courses), out_folder / "curves.png")]
     for hours, tissue in recorded:
         for stain in stains:
             written.append(save(histology.figure(tissue, hours, stain, title), out_folder / f"{stain}_{_day_in_file_names(hours)}.png"))

@@ -15,7 +15,7 @@ MODEL = Path(imam_sim.__file__).parent / "model"
 PACKAGE = "imam_sim.model"
 INDENT = "    "
 ENTRY = "step.advance"
-STARTS = ("step", "intervene", "initial")
+STARTS = ("step", "intervene", "initial", "treatment")
 RULES = "rules."
 FORMULA_ENDS = re.compile(r"; |: |\. |\.$")
 LAWS = re.compile(r"Laws?: ")
@@ -118,9 +118,10 @@ def is_compiled(node: ast.FunctionDef) -> bool:
 
 
 def is_law(node: ast.FunctionDef) -> bool:
-    """Whether a function is a law: compiled, and its first argument is a number."""
+    """Whether a function is a law: its first argument is a number, and it is compiled or gives a number back."""
     first = node.args.args[0].annotation if node.args.args else None
-    return first is not None and _dotted(first) == "float" and is_compiled(node)
+    gives = node.returns is not None and _dotted(node.returns) == "float"
+    return first is not None and _dotted(first) == "float" and (gives or is_compiled(node))
 
 
 def explained(node: ast.FunctionDef) -> Explained:
