@@ -364,7 +364,7 @@ def test_the_shipped_depletion_spares_what_comes_after_it() -> None:
 
 WEEKS = [7.0 * week for week in range(13)]
 IMPROVES = [90.0] * 2 + [120.0] * 8 + [100.0] * 3  # on day 14, and weaker again from day 70 on
-TREATED = course(WEEKS, muscle_test=IMPROVES, creatine_kinase=[900.0, 400.0, 240.0] + [200.0] * 10)
+TREATED = course(WEEKS, muscle_test=IMPROVES, creatine_kinase=[900.0, 400.0, 240.0] + [200.0] * 7 + [260.0] * 3)
 
 
 @pytest.mark.parametrize(
@@ -380,12 +380,19 @@ TREATED = course(WEEKS, muscle_test=IMPROVES, creatine_kinase=[900.0, 400.0, 240
         ({"measure": "relapse_share", "from": 0, "to": 84}, 1.0),
         ({"measure": "relapse_share", "from": 0, "to": 70}, 0.0),
         ({"measure": "relapse_share", "from": 0, "to": 7}, math.nan),
+        ({"measure": "remission_share", "from": 0, "to": 84}, 0.0),  # never near the strength of health
         ({"measure": "half_time", "output": "creatine_kinase", "from": 0, "to": 84}, 6.3),
         ({"measure": "half_time", "output": "creatine_kinase", "from": 14, "to": 84}, math.inf),
     ],
 )
 def test_a_course_under_treatment_is_read_as_a_clinician_would(told: dict[str, object], value: float) -> None:
     assert value_of(check(**told), TREATED) == pytest.approx(value, nan_ok=True)
+
+
+def test_four_weeks_of_health_are_a_remission() -> None:
+    well = course(WEEKS, muscle_test=[90.0] * 3 + [145.0] * 10, creatine_kinase=[900.0] * 4 + [200.0] * 9)
+    assert value_of(check(measure="remission_share", **{"from": 0, "to": 56}), well) == 1.0
+    assert value_of(check(measure="remission_share", **{"from": 0, "to": 42}), well) == 0.0
 
 
 def test_what_a_clinician_reads_is_recorded_and_named() -> None:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imam_sim.cli import Exit, main
+from imam_sim.study import branch
 from imam_sim.study import validate as study
 from imam_sim.study.findings import Judged, arm_scenario, load_findings, shipped
 from imam_sim.study.scenario import ScenarioError
@@ -208,10 +209,10 @@ def test_an_interruption_leaves_no_process_behind(file: Path) -> None:
 
 
 def test_a_run_that_leaves_what_is_possible_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def impossible(*_: object) -> None:
-        raise FloatingPointError("step 3: nan")
+    def impossible(*_: object) -> list[branch.Ended]:
+        return [branch.Ended(0, FloatingPointError("step 3: nan"), 0.0)]
 
-    monkeypatch.setattr(study, "course_of", impossible)
+    monkeypatch.setattr(branch, "courses", impossible)
     with pytest.raises(FloatingPointError, match="arm without_monocytes, seed 1: step 3: nan"):
         courses_of(plan(load_findings(file), "quick")[:1], 1)
 

@@ -5,6 +5,7 @@ A vector was accepted for mouse muscle; what it says is taken over in proportion
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,8 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from imam_sim.study.document import Document, Table, find_file, leaves
-from imam_sim.study.findings import lot, shipped
-from imam_sim.study.language import AMOUNT, HOURS, ScenarioError, in_words, legal_value, nearest, parameters
+from imam_sim.study.language import AMOUNT, HOURS, ScenarioError, in_words, legal_value, nearest, parameters, shipped_folder
 from imam_sim.study.scenario import usual_values
 
 FOLDER = "cohorts"
@@ -72,6 +72,12 @@ class Cohort(NamedTuple):
 
     def _lot(self, n: int, path: str) -> float:
         return lot(self.seed, f"{n}:{path}")
+
+
+def lot(seed: int, path: str) -> float:
+    """A number in [0, 1) that depends on seed and path only, so that one patient keeps each trait in every arm."""
+    digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)
 
 
 class _File(Table):
@@ -179,7 +185,7 @@ def _vectors(name: str, beside: Path) -> tuple[dict[str, float], ...]:
 
     path = beside.parent / name
     usual = usual_values(ORIGIN)
-    sets = load_sets(path if path.is_file() else shipped(name))
+    sets = load_sets(path if path.is_file() else shipped_folder("findings") / name)
     problems = [f"{path}: {key}: is 0 in a {ORIGIN}, which no factor changes" for key in sets[0] if usual[key] == 0.0]
     if problems:
         raise ScenarioError(problems)

@@ -7,7 +7,7 @@ no code knows any single finding. The file is TOML, docs/validation.md explains 
 from __future__ import annotations
 
 import csv
-import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ from scipy.special import ndtri, stdtrit
 
 from imam_sim.model.quantity import declared
 from imam_sim.study import response, toml_text
+from imam_sim.study.cohort import Patient, load_cohort, lot
 from imam_sim.study.language import AMOUNT, HOURS, MAX_BYTES, ScenarioError, nearest, shipped_folder
 from imam_sim.study.scenario import EVENTS, Scenario, loads, names, parameters
 
@@ -44,12 +45,13 @@ MEASURES: dict[str, tuple[set[str], set[str]]] = {  # measure: the keys it needs
     "grades": ({"output", "day", "cuts", "shares"}, set()),
     "response_share": ({"from", "to"}, {"level"}),
     "relapse_share": ({"from", "to"}, set()),
+    "remission_share": ({"from", "to"}, set()),
     "time_to_response": ({"from", "to"}, {"level"}),
     "half_time": ({"output", "from", "to"}, set()),
 }
-SHARES = ("response_share", "relapse_share")  # of patients
+SHARES = ("response_share", "relapse_share", "remission_share")  # of patients
 DELAYS = ("time_to_response", "half_time")  # d, inf where something has not come by the end
-READ = dict.fromkeys(("response_share", "relapse_share", "time_to_response"), ("muscle_test", "creatine_kinase"))  # what they read
+READ = dict.fromkeys((*SHARES, "time_to_response"), ("muscle_test", "creatine_kinase"))  # what they read
 ALWAYS = {"arm", "measure", "expect", "note"}
 COMPARED = {"against", "within", "size"}
 DIRECTIONS = ("up", "down", "same")
@@ -132,7 +134,9 @@ class Arm(_Table):
     every: Hours = 12.0
     parameters: dict[str, float] = {}
     factors: dict[str, float] = {}
+    set: dict[str, float | str] = {}  # what --set of a run would change, such as event.NAME.KEY
     cohort: dict[str, Range] = {}
+    patients: str | None = None  # a shipped cohort: seed n is its patient n
     events: tuple[dict[str, Any], ...] = Field((), validation_alias="event")
 
 
@@ -181,7 +185,7 @@ class Check(_Table):
         """What is measured, when."""
         what = f"{self.output}/{self.over}" if self.over and self.measure == "ratio" else self.output or self.measure
         if self.measure in READ:
-            what = self.measure.replace("_", " ") + (f" >={self.level:g}" if self.measure != "relapse_share" else "")
+            what = self.measure.replace("_", " ") + (f" >={self.level:g}" if self.measure in ("response_share", "time_to_response") else "")
         elif self.measure == "rank_correlation":
             what = f"rank of {self.output}, {self.over}"
         elif self.measure not in ("at_day", "mean", "ratio", "composition_score"):
@@ -334,7 +338,7 @@ def _with_parents(listed: tuple[Arm, ...], report: Any) -> dict[str, Arm]:
         if arm.like in arms:
             parent = arms[arm.like]
             told = {name: getattr(arm, name) for name in arm.model_fields_set}
-            for name in ("parameters", "factors", "cohort"):
+            for name in ("parameters", "factors", "cohort", "set"):
                 told[name] = {**getattr(parent, name), **getattr(arm, name)}
             arm = parent.model_copy(update=told | {"events": parent.events + arm.events, "like": None})
         arms[arm.name] = arm
@@ -457,19 +461,25 @@ def arm_scenario(findings: Findings, arm: str, scale: str, seed: int, parameters
     }
     if chosen.duration is not None:
         document["duration"] = f"{chosen.duration!r} h"
-    made = _loaded(document, shown)
-    if chosen.factors:
+    patient = Patient({}, {}) if chosen.patients is None else load_cohort(chosen.patients).patient(seed)
+    changes = {**patient.values, **chosen.set}
+    sets = tuple(f"{path}={json.dumps(value)}" for path, value in changes.items())
+    made = _loaded(document, shown, sets)
+    if chosen.factors or patient.factors:
         held = declared(made.base_params())
         document["parameters"] = values | {
             path: held[path].default * factor if path in held else factor for path, factor in chosen.factors.items()
         }
-        made = _loaded(document, shown)
+        for path, factor in patient.factors.items():
+            usual, quantity = document["parameters"].get(path, held[path].default), held[path].quantity
+            document["parameters"][path] = min(max(usual * factor, quantity.low), quantity.high)
+        made = _loaded(document, shown, sets)
     return made
 
 
-def _loaded(document: Mapping[str, Any], shown: str) -> Scenario:
+def _loaded(document: Mapping[str, Any], shown: str, sets: tuple[str, ...]) -> Scenario:
     try:
-        return loads(tomlkit.dumps(document), shown)
+        return loads(tomlkit.dumps(document), shown, sets)
     except ScenarioError as error:
         raise ScenarioError([re.sub(rf"^{re.escape(shown)}:\d+", shown, line) for line in error.errors]) from None
 
@@ -495,12 +505,6 @@ def repeated(event: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise ScenarioError(["event: every: must be longer than nothing, and `to` later than `at`"])
     plain = {key: value for key, value in told.items() if key not in ("every", "to")}
     return [{**plain, "at": f"{first + every * n!r} h"} for n in range(math.ceil((last - first) / every - 1e-9))]
-
-
-def lot(seed: int, path: str) -> float:
-    """A number in [0, 1) that depends on seed and path only, so that one patient keeps each trait in every arm."""
-    digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)
 
 
 def value_of(check: Check, course: Course) -> float:
@@ -543,6 +547,8 @@ def _read_as_patient(check: Check, course: Course) -> float:
     if check.measure == "relapse_share":
         relapse = response.time_to_relapse(times, test, enzyme)
         return relapse if math.isnan(relapse) else float(math.isfinite(relapse))
+    if check.measure == "remission_share":
+        return float(math.isfinite(response.time_to_remission(times, test, enzyme)))
     responds = response.time_to_response(times, response.muscle_response(test, enzyme), check.level)
     return float(math.isfinite(responds)) if check.measure == "response_share" else responds / 24.0
 

@@ -34,10 +34,9 @@ from pydantic import BeforeValidator, Field
 
 from imam_sim.model.observe import NAMES
 from imam_sim.study import cohort as cohorts
-from imam_sim.study.cohort import Cohort, Patient
+from imam_sim.study.cohort import Cohort, Patient, lot
 from imam_sim.study.cost import bytes_of, seconds_of
 from imam_sim.study.document import Document, Table, find_file, leaves, toml_value
-from imam_sim.study.findings import lot
 from imam_sim.study.language import ScenarioError, in_words, legal_value, nearest, parameters
 from imam_sim.study.scenario import COMMAND_LINE, Scenario, loads, resolved, usual_values
 from imam_sim.study.store import checksum, model_digest

@@ -116,7 +116,8 @@ def time_to_relapse(times: Numbers, muscle_test: Numbers, creatine_kinase: Numbe
 
     A definition of ours. Better: creatine kinase had been normal or muscle testing had risen by 15 points, a tenth of its range. Relapse:
     for a week, creatine kinase above twice its upper limit of normal [U/L] after it had been normal (biochemical relapse was a sustained
-    rise in [clinrheum2006]), or, once better, muscle testing 15 points below its best.
+    rise in [clinrheum2006]), or, once better, muscle testing 15 points below its best with creatine kinase above its upper limit, since a
+    fibre that only thins, as under steroids, loses strength and no enzyme.
     """
     best = np.maximum.accumulate(muscle_test)
     been_normal = np.logical_or.accumulate(creatine_kinase <= upper_limit)
@@ -124,7 +125,8 @@ def time_to_relapse(times: Numbers, muscle_test: Numbers, creatine_kinase: Numbe
     if not better.any():
         return math.nan
     by_enzyme = _first_lasting(times, been_normal & (creatine_kinase > RELAPSE_ENZYME * upper_limit), WEEK)
-    by_strength = _first_lasting(times, better & (best - muscle_test >= RELAPSE_FALL), WEEK)
+    weaker = best - muscle_test >= RELAPSE_FALL
+    by_strength = _first_lasting(times, better & weaker & (creatine_kinase > upper_limit), WEEK)
     return min(by_enzyme, by_strength)
 
 

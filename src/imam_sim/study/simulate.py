@@ -26,7 +26,7 @@ from imam_sim.model.newborn import no_newborns, settle
 from imam_sim.model.params import Parameters
 from imam_sim.model.quantity import get, put
 from imam_sim.model.state import Floats, Kind, Now, Signal, Tissue, copy, in_use, size
-from imam_sim.model.treatment import Dose, Drug, Effect, Kinetics, Level, values_under
+from imam_sim.model.treatment import values_under
 from imam_sim.study.language import parameters
 from imam_sim.study.scenario import (
     Deplete,
@@ -43,7 +43,7 @@ from imam_sim.study.scenario import (
     Transplant,
     Treat,
 )
-from imam_sim.study.treatment import CellsGiven, Treatment
+from imam_sim.study.treatment import CellsGiven, drug_of
 
 ROUNDING = 1e-6  # share of a step that a time may lie behind a step and still fall on it
 MAX_SEED = 2**63 - 1
@@ -85,7 +85,7 @@ class Simulation:
         ]
         self._edges = {edge for start, stop, _ in self._windows for edge in (start, stop)}
         courses = [event for event in scenario.events if isinstance(event, Treat)]
-        self._drugs = [_drug(scenario, event) for event in courses]
+        self._drugs = [drug_of(scenario.treatments[event.drug], scenario.given(event), scenario.weight) for event in courses]
         self._grafts = [
             (self.step_at(dose.at), cells, round(dose.amount))
             for event in courses
@@ -201,24 +201,6 @@ class Simulation:
     def _make_transport(self) -> fields.Transport:
         _, ny, nx = self.tissue.fields.level.shape
         return fields.make_transport(self.params.signal, (ny, nx), self.scenario.step)
-
-
-def _drug(scenario: Scenario, event: Treat) -> Drug:
-    """A course of a drug, in the body of a scenario."""
-    drug: Treatment = scenario.treatments[event.drug]
-    known = drug.kinetics
-    kinetics = Kinetics(
-        volume=known.volume.value * scenario.weight,
-        elimination_half_life=known.elimination_half_life.value,
-        bioavailability=known.bioavailability.value if known.bioavailability else 1.0,
-        absorption_half_life=known.absorption_half_life.value if known.absorption_half_life else 0.0,
-        effect_half_life=known.effect_half_life.value if known.effect_half_life else 0.0,
-    )
-    effects = tuple(
-        Effect(effect.parameter, 1.0 if effect.times is None else effect.times, effect.plus or 0.0, effect.half, effect.steepness)
-        for effect in drug.effects
-    )
-    return Drug(Level(kinetics, (Dose(*dose) for dose in scenario.given(event))), effects)
 
 
 @cache

@@ -13,14 +13,12 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from imam_sim.model.observe import NAMES
-from imam_sim.study import workers
+from imam_sim.study import branch, workers
 from imam_sim.study.cost import seconds_of
 from imam_sim.study.findings import Check, Course, Finding, Findings, Judged, arm_scenario, arms_used, judge, other_value_of, value_of
 from imam_sim.study.scenario import Scenario, ScenarioError
-from imam_sim.study.simulate import Simulation, follow, prepare_kernels, shortened
+from imam_sim.study.simulate import prepare_kernels, shortened
 
 WIDTH = 80
 LABEL, EXPECTED, GOT = 29, 13, 30  # columns of the table
@@ -84,7 +82,7 @@ def plan(findings: Findings, scale: str, seed: int = 1, parameters: Mapping[str,
         raise ScenarioError([f"{findings.path}: has no [scale.{scale}], only {', '.join(findings.scales) or 'none'}"])
     runs = []
     for arm, end in arms_used(findings).items():
-        n = findings.scales[scale].cohort if findings.arms[arm].cohort else findings.scales[scale].seeds
+        n = findings.scales[scale].cohort if findings.arms[arm].cohort or findings.arms[arm].patients else findings.scales[scale].seeds
         for number in range(seed, seed + n):
             runs.append(Run(arm, number, arm_course(findings, arm, scale, number, end, parameters)))
     return runs
@@ -104,24 +102,21 @@ def seconds_needed(runs: Iterable[Run], jobs: int) -> float:
 
 def course_of(scenario: Scenario, seed: int) -> Course:
     """Run a scenario and keep its outcomes. FloatingPointError as in `Simulation.advance`."""
-    simulation = Simulation.start(scenario, seed)
-    times: list[float] = []
-    rows: list[np.ndarray] = []
-
-    def record(now: Simulation) -> None:
-        times.append(now.hours)
-        rows.append(now.measure())
-
-    follow(simulation, record)
-    table = np.array(rows)
-    return Course(np.array(times), {name: table[:, i].copy() for i, name in enumerate(NAMES)}, simulation.params.geometry.depth)
+    return _courses([Run("", seed, scenario)])[""]
 
 
-def _course(run: Run) -> Course:
-    try:
-        return course_of(run.scenario, run.seed)
-    except FloatingPointError as error:
-        raise FloatingPointError(f"arm {run.arm}, seed {run.seed}: {error}") from error
+def _courses(runs: list[Run]) -> dict[str, Course]:
+    """The courses of runs with one seed by arm; what they share of their past is run once."""
+    found: dict[str, Course] = {}
+    for place, got, _ in branch.courses([run.scenario for run in runs], runs[0].seed):
+        run = runs[place]
+        if isinstance(got, FloatingPointError):
+            raise FloatingPointError(f"arm {run.arm}, seed {run.seed}: {got}" if run.arm else str(got)) from got
+        if isinstance(got, Exception):
+            raise got
+        depth = run.scenario.base_params().geometry.depth
+        found[run.arm] = Course(got.times, {name: got.values[:, i].copy() for i, name in enumerate(NAMES)}, depth)
+    return found
 
 
 def courses_of(runs: list[Run], jobs: int, progress: Callable[[Run], None] | None = None) -> dict[Key, Course]:
@@ -130,12 +125,16 @@ def courses_of(runs: list[Run], jobs: int, progress: Callable[[Run], None] | Non
     FloatingPointError with arm and seed; MemoryError as in `workers.done`.
     """
     prepare_kernels()
-    waiting = {(run.arm, run.seed): run for run in sorted(runs, key=lambda run: -run.seconds)}
+    batches: dict[tuple[int, str], list[Run]] = {}
+    for run in runs:
+        batches.setdefault((run.seed, branch.past(run.scenario)), []).append(run)
+    waiting = dict(sorted(batches.items(), key=lambda item: -sum(run.seconds for run in item[1])))
     found: dict[Key, Course] = {}
-    for key, course in workers.done(_course, waiting, jobs):
-        found[key] = course
-        if progress:
-            progress(waiting[key])
+    for key, courses in workers.done(_courses, waiting, jobs):
+        for run in waiting[key]:
+            found[run.arm, run.seed] = courses[run.arm]
+            if progress:
+                progress(run)
     return {(run.arm, run.seed): found[run.arm, run.seed] for run in runs}
 
 
