@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,7 @@ def run(
 ) -> None:
     """Run a scenario: a .toml file, or the name of a shipped scenario.
 
-    Shipped are acute_injury and imam_untreated, and the sketches of other diseases dermatomyositis_like, macrophagic_myofasciitis,
-    mdx_like and necrotising_myopathy_like.
+    `imam-sim scenarios` lists those that ship; begin with acute_injury or imam_untreated.
 
     Everything goes into a run folder, whose name is printed. Ctrl-C stops after the step; `--resume`, or the same command again, goes on.
     """
@@ -193,27 +193,58 @@ def plot(run_folder: Path, out: Path | None, stain: str) -> None:
 
 
 @main.command()
-@click.argument("run_folder", type=click.Path(path_type=Path), metavar="RUN")
-@click.option("--format", "form", type=click.Choice(["text", "csv", "json"]), default="text", show_default=True, help="text holds all.")
-def export(run_folder: Path, form: str) -> None:
-    """Print a run in canonical form: equal runs give equal bytes, on any machine.
+@click.argument("folder", type=click.Path(path_type=Path), metavar="RUN_OR_STUDY")
+@click.option("--format", "form", type=click.Choice(["text", "csv", "json", "parquet"]), help="[default: text of a run, csv of a study]")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write here instead of on stdout.")
+def export(folder: Path, form: str | None, out: Path | None) -> None:
+    """Print a run or a study in canonical form: equal ones give equal bytes, on any machine.
 
-    text and json hold scenario, seed, version, outcomes with units and a checksum of every section; csv only the outcomes.
+    Of a run, text and json hold scenario, seed, version, outcomes with units and a checksum of every section; csv only the outcomes. Of a
+    study, csv and parquet hold a line for each row and recorded time; parquet needs --out.
     """
+    from imam_sim.study.ledger import STUDY
+
+    of_study = (folder / STUDY).is_file()
+    form = form or ("csv" if of_study else "text")
+    legal = ("csv", "parquet") if of_study else ("text", "csv", "json")
+    if form not in legal:
+        raise click.UsageError(f"--format: got {form}, must be one of {', '.join(legal)} for a {'study' if of_study else 'run'}")
+    if form == "parquet" and out is None:
+        raise click.UsageError("--format parquet: needs --out FILE")
+    if not of_study:
+        _export_run(folder, form, out)
+        return
+    from imam_sim.study.results import Study
+
+    with Study.open(folder) as study:
+        if out is None:
+            study.write_csv(sys.stdout)
+        elif form == "csv":
+            study.write_csv_file(out)
+        else:
+            study.write_parquet(out)
+    if out is not None:
+        click.echo(str(out))
+
+
+def _export_run(folder: Path, form: str, out: Path | None) -> None:
     from imam_sim.study.store import export as text_of
-    from imam_sim.study.store import summary
+    from imam_sim.study.store import summary, write_whole
 
     if form == "text":
-        click.echo(text_of(run_folder), nl=False)
-        return
-    told = summary(run_folder)
-    if form == "json":
-        echo_json(told)
-        return
-    columns = [told["times"], *(outcome["values"] for outcome in told["outcomes"].values())]
-    click.echo(",".join(("hours", *told["outcomes"])))
-    for row in zip(*columns, strict=True):
-        click.echo(",".join(repr(value) for value in row))
+        text = text_of(folder)
+    elif form == "json":
+        text = json.dumps(summary(folder), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    else:
+        told = summary(folder)
+        columns = [told["times"], *(outcome["values"] for outcome in told["outcomes"].values())]
+        lines = [",".join(("hours", *told["outcomes"])), *(",".join(map(repr, row)) for row in zip(*columns, strict=True))]
+        text = "\n".join(lines) + "\n"
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_whole(out, text.encode())
+        click.echo(str(out))
 
 
 @main.command()

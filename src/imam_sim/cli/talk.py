@@ -26,8 +26,10 @@ def echo_json(data: Any) -> None:
 class Interruption:
     """Turns the first Ctrl-C or SIGTERM into a wish to stop after this step; the second one ends the program at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: str = "stopping after this step; once more stops at once") -> None:
+        """`words` are told to the user who wants to stop."""
         self.code: Exit | None = None
+        self.words = words
 
     def wanted(self) -> bool:
         """Whether somebody wants the run to stop."""
@@ -45,7 +47,7 @@ class Interruption:
             self.code = codes[signal.Signals(number)]
             for each, handler in before.items():
                 signal.signal(each, handler)
-            os.write(2, b"\nstopping after this step; once more stops at once\n")
+            os.write(2, f"\n{self.words}\n".encode())
 
         for number in codes:
             signal.signal(number, note)

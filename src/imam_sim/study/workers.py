@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Any, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
@@ -55,6 +56,75 @@ def done(work: Callable[[Item], Result], items: Mapping[Key, Item], jobs: int) -
             for process in set(multiprocessing.active_children()) - before:
                 process.terminate()
                 process.join()
+
+
+class Here(Executor):
+    """Work is done at once, by the process that asks for it."""
+
+    def submit(self, work: Callable[..., Result], /, *args: Any, **named: Any) -> Future[Result]:
+        future: Future[Result] = Future()
+        try:
+            future.set_result(work(*args, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Lanes(Executor):
+    """Processes of their own, each with its own queue: one that dies takes only its own work along, and a new one stands in for it.
+
+    The future of work that died with its process ends in BrokenProcessPool. Left by an exception, as by Ctrl-C, all processes are ended at
+    once; one whose parent is killed ends by itself.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self._lanes = [_Lane() for _ in range(jobs)]
+
+    def submit(self, work: Callable[..., Result], /, *args: Any, **named: Any) -> Future[Result]:
+        lane = min(self._lanes, key=_Lane.waiting)
+        return lane.submit(work, *args, **named)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for lane in self._lanes:
+            lane.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.shutdown(wait=kind is None, cancel_futures=True)
+        if kind is not None:
+            for lane in self._lanes:
+                for process in lane.processes:
+                    process.kill()
+                    process.join()
+
+
+class _Lane:
+    """One process, or the one that stands in for it, and what it has to do."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
+        self.processes: set[Any] = set()
+        self.futures: list[Future[Any]] = []
+
+    def waiting(self) -> int:
+        """How much work is not done."""
+        self.futures = [future for future in self.futures if not future.done()]
+        return len(self.futures)
+
+    def submit(self, work: Callable[..., Result], /, *args: Any, **named: Any) -> Future[Result]:
+        before = set(multiprocessing.active_children())
+        with _deaf_to_interruption():
+            try:
+                future = self.pool.submit(work, *args, **named)
+            except BrokenExecutor:
+                self.pool.shutdown()
+                self._begin()
+                future = self.pool.submit(work, *args, **named)
+        self.processes |= set(multiprocessing.active_children()) - before
+        self.futures.append(future)
+        return future
 
 
 @contextmanager
