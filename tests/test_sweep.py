@@ -160,16 +160,17 @@ EVENTS = {
     '[[event]]\nkind = "treat"\ndrug = "prednisolone"\nstart = "4 h"\n',
 }
 SCENARIOS = {name: loads(WOUND + text) for name, text in EVENTS.items()}
+SHORTER = WOUND.replace('duration = "12 h"', 'duration = "7 h"') + EVENTS["drug"]
 
 
 @pytest.fixture(scope="module")
 def branched() -> dict[str, branch.Course]:
     """The courses of all those scenarios, run together; one of them records at other times."""
-    together = [*SCENARIOS.values(), loads(WOUND.replace('every = "4 h"', 'every = "5 h"'))]
+    together = [*SCENARIOS.values(), loads(WOUND.replace('every = "4 h"', 'every = "5 h"')), loads(SHORTER)]
     found = {}
     for ended in courses(together, 7):
         assert isinstance(ended.course, branch.Course)
-        found[[*SCENARIOS, "other times"][ended.place]] = ended.course
+        found[[*SCENARIOS, "other times", "shorter"][ended.place]] = ended.course
     return found
 
 
@@ -178,6 +179,12 @@ def test_a_branch_has_the_bytes_of_a_run_of_its_own(name: str, branched: dict[st
     alone = simulate(SCENARIOS[name], 7)
     assert branched[name].times.tobytes() == alone.times.tobytes()
     assert branched[name].values.tobytes() == np.column_stack([alone.outcomes[key] for key in NAMES]).tobytes()
+
+
+def test_one_that_ends_earlier_leaves_the_others(branched: dict[str, branch.Course]) -> None:
+    alone = simulate(loads(SHORTER), 7)
+    assert branched["shorter"].times.tolist() == [0.0, 4.0, 7.0]
+    assert branched["shorter"].values.tobytes() == np.column_stack([alone.outcomes[key] for key in NAMES]).tobytes()
 
 
 def test_scenarios_that_record_at_other_times_share_their_past(branched: dict[str, branch.Course]) -> None:

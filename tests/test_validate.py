@@ -252,3 +252,78 @@ def test_a_note_of_the_file_stands_below_the_table_and_in_the_summary(tmp_path: 
     validation = Validation("quick", 1, findings, ((findings.findings[0], ()),), {})
     assert "\nA word on the choice" in table(validation)
     assert summary(validation)["note"].startswith("A word on the choice")
+
+
+INCLUDED = """
+schema = 1
+[scale.quick]
+edge = "0.2 mm"
+step = "1 h"
+seeds = 2
+cohort = 4
+[include]
+arm = "ill"
+output = "creatine_kinase"
+day = 1
+least = LEAST
+[[arm]]
+name = "ill"
+scenario = "imam_untreated"
+patients = "imam"
+every = "24 h"
+[[arm]]
+name = "other"
+like = "ill"
+set = { "event.trigger.at" = "1 d" }
+[[finding]]
+id = "damage"
+setting = "imam"
+statement = "Who is hurt leaks enzyme."
+source = ["everybody"]
+strength = "high"
+[[finding.check]]
+arm = "ill"
+against = "other"
+output = "creatine_kinase"
+day = 1
+expect = "up"
+"""
+
+
+def with_least(folder: Path, least: float) -> Path:
+    path = folder / "included.toml"
+    path.write_text(INCLUDED.replace("LEAST", repr(least)), encoding="utf-8")
+    return path
+
+
+def test_patients_who_are_not_ill_enough_are_left_out_of_every_arm(tmp_path: Path) -> None:
+    everybody = validate(load_findings(with_least(tmp_path, 0.0)), "quick")
+    levels = sorted(course.outcomes["creatine_kinase"][-1] for (arm, _), course in everybody.courses.items() if arm == "ill")
+    assert everybody.patients == (4, 4)
+    some = validate(load_findings(with_least(tmp_path, float(levels[1]))), "quick")
+    assert some.patients == (3, 4)
+    assert {seed for _, seed in some.courses} == {seed for arm, seed in some.courses if arm == "other"}
+    assert some.rows[0][1][0].judged.n == 3
+    assert "virtual patients: 3 of 4 taken in: creatine_kinase on day 1 at least" in table(some)
+
+
+def test_nobody_to_take_in_is_told_and_no_error(tmp_path: Path) -> None:
+    told = validate(load_findings(with_least(tmp_path, 1e9)), "quick")
+    assert told.patients == (0, 4)
+    assert not told.rows[0][1][0].judged.hit
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('output = "creatine_kinase"\nday = 1\nleast', 'output = "creatin_kinase"\nday = 1\nleast', "did you mean creatine_kinase"),
+        ('[include]\narm = "ill"', '[include]\narm = "il"', "no arm has this name; did you mean ill"),
+        ("day = 1\nleast", "day = 1.5\nleast", "which arm ill does not record"),
+        ('patients = "imam"', "", "which has no patients"),
+    ],
+)
+def test_a_rule_for_patients_that_cannot_be_is_refused(tmp_path: Path, before: str, after: str, message: str) -> None:
+    path = with_least(tmp_path, 0.0)
+    path.write_text(path.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
+    with pytest.raises(ScenarioError, match=message):
+        load_findings(path)

@@ -394,7 +394,7 @@ class Cd4(NamedTuple):
     ] = 0.95
     entry_rate: Annotated[
         float, Quantity("1/h", 0.0, 10.0, "entry per perfused capillary at full presentation without tolerance", Fitted("handset"))
-    ] = 0.0025
+    ] = 0.0014
     presentation_half: Annotated[
         float, Quantity("cells/mm3", 1.0, 1000000.0, "presenting macrophages of half effect", Fitted("handset"))
     ] = 300.0
@@ -412,11 +412,11 @@ class Cd4(NamedTuple):
             "cells/mm3", 1.0, 1000000.0, "regulatory T cells that halve recognition", Assumed("as many as effector cells in healing muscle")
         ),
     ] = 500.0
-    memory_gain: Annotated[float, Quantity("1", 0.0, 100.0, "rise of entry at full memory", Fitted("wellmixed"))] = 0.86
+    memory_gain: Annotated[float, Quantity("1", 0.0, 100.0, "rise of entry at full memory", Fitted("handset"))] = 4.0
     reactivation_rate: Annotated[
         float,
-        Quantity("1/h", 0.0, 1.0, "entry per perfused capillary at full memory without tolerance and without antigen", Fitted("wellmixed")),
-    ] = 2e-05
+        Quantity("1/h", 0.0, 1.0, "entry per perfused capillary at full memory without tolerance and without antigen", Fitted("handset")),
+    ] = 0.0001
     memory_half: Annotated[
         float, Quantity("cells/mm3", 1.0, 1000000.0, "CD4 cells at which memory heads for half", Assumed("wellmixed"))
     ] = 300.0

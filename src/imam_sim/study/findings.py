@@ -217,10 +217,20 @@ class Finding(_Table):
     checks: tuple[Check, ...] = Field((), validation_alias="check")
 
 
+class Include(_Table):
+    """Which patients are taken in, as in a trial: those in whom an outcome of one arm is at least so high on one day."""
+
+    arm: str
+    output: str
+    day: float = Field(gt=0.0)
+    least: float
+
+
 class _File(_Table):
     schema_version: Literal[1] = Field(validation_alias="schema")
     note: str = ""  # what a reader of the verdicts must know about how the shipped numbers were chosen
     scale: dict[str, Scale]
+    include: Include | None = None
     arm: tuple[Arm, ...] = ()
     finding: tuple[Finding, ...] = ()
 
@@ -233,6 +243,7 @@ class Findings(NamedTuple):
     arms: Mapping[str, Arm]
     findings: tuple[Finding, ...]
     note: str = ""
+    include: Include | None = None
 
 
 def shipped(name: str = FILE) -> Path:
@@ -284,7 +295,12 @@ def load_findings(path: Path | str | None = None, only: Collection[str] = ()) ->
         chosen.append(finding.model_copy(update={"checks": tuple(checks)}))
     if problems:
         raise ScenarioError(problems)
-    findings = Findings(path, file.scale, arms, tuple(chosen), file.note)
+    if file.include is not None:
+        for key, message in _wrong_include(file.include, arms):
+            report(("include", key), message)
+        if problems:
+            raise ScenarioError(problems)
+    findings = Findings(path, file.scale, arms, tuple(chosen), file.note, file.include)
     places = {arm.name: f"{path}:{_line(lines, ('arm', n))}" for n, arm in enumerate(file.arm)}
     _check_arms(findings, places)
     return findings
@@ -378,6 +394,22 @@ def _wrong(check: Check, arms: Mapping[str, Arm]) -> Iterator[tuple[str, str]]:
         for key, day in (("day", check.day), ("from", begins)):
             if day is not None and abs(day / every - round(day / every)) > 1e-6:
                 yield key, f"got {day:g}, which arm {name} does not record: it records every {every:g} d"
+
+
+def _wrong_include(include: Include, arms: Mapping[str, Arm]) -> Iterator[tuple[str, str]]:
+    """Key and message of all that cannot be in what decides about patients."""
+    from imam_sim.model.observe import NAMES
+
+    if include.output not in NAMES:
+        yield "output", f"got {include.output}, must be an outcome that `imam-sim outcomes` lists{nearest(include.output, NAMES)}"
+    if include.arm not in arms:
+        yield "arm", f"got {include.arm}, no arm has this name{nearest(include.arm, arms)}"
+    elif arms[include.arm].patients is None:
+        yield "arm", f"got {include.arm}, which has no patients"
+    else:
+        days = arms[include.arm].every / 24.0
+        if abs(include.day / days - round(include.day / days)) > 1e-6:
+            yield "day", f"got {include.day:g}, which arm {include.arm} does not record: it records every {days:g} d"
 
 
 def _densities(folder: Path, check: Check) -> tuple[tuple[float, str, float], ...]:

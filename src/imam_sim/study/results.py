@@ -18,6 +18,7 @@ import numpy as np
 from imam_sim.model.observe import OUTCOMES
 from imam_sim.study.branch import Course
 from imam_sim.study.ledger import DONE, PARKED, PLAN, STUDY, Run, RunLedger, run_name, run_of, sealed_run, whole
+from imam_sim.study.plan import Plan
 from imam_sim.study.scenario import ScenarioError
 from imam_sim.study.store import UNFINISHED, StoreDamaged, lock, naming
 from imam_sim.study.sweep import open_sweep, plan_in, unpacked, write_plan
@@ -56,6 +57,11 @@ class Study:
     def close(self) -> None:
         """Let go of the file."""
         self._ledger.close()
+
+    @property
+    def plan(self) -> Plan:
+        """What it follows."""
+        return plan_in(self._ledger)
 
     @property
     def factors(self) -> tuple[str, ...]:

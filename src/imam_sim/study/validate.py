@@ -65,6 +65,7 @@ class Validation(NamedTuple):
     findings: Findings
     rows: tuple[tuple[Finding, tuple[Row, ...]], ...]
     courses: Mapping[Key, Course]
+    patients: tuple[int, int] = (0, 0)  # taken in, looked at
 
     def count(self, verdict: str) -> int:
         """How many checks have a verdict; a finding that is not modelled counts once."""
@@ -149,8 +150,21 @@ def validate(
 ) -> Validation:
     """Run all arms and judge all checks. ScenarioError, FloatingPointError with arm and seed, MemoryError as in `courses_of`."""
     runs = plan(findings, scale, seed, parameters)
+    taken, screened = included(findings, runs, scale, jobs, parameters)
+    runs = [run for run in runs if not findings.arms[run.arm].patients or run.seed in taken]
     courses = courses_of(runs, jobs, progress)
-    return Validation(scale, seed, findings, judged_rows(findings, courses), courses)
+    return Validation(scale, seed, findings, judged_rows(findings, courses), courses, (len(taken), screened))
+
+
+def included(findings: Findings, runs: list[Run], scale: str, jobs: int, parameters: Mapping[str, float]) -> tuple[set[int], int]:
+    """The seeds of the patients who are taken in, and how many were looked at."""
+    seeds = sorted({run.seed for run in runs if findings.arms[run.arm].patients})
+    include = findings.include
+    if include is None:
+        return set(seeds), len(seeds)
+    end = include.day * 24.0
+    courses = courses_of([Run(include.arm, seed, arm_course(findings, include.arm, scale, seed, end, parameters)) for seed in seeds], jobs)
+    return {seed for (_, seed), course in courses.items() if course.outcomes[include.output][-1] >= include.least}, len(seeds)
 
 
 def judged_rows(findings: Findings, courses: Mapping[Key, Course]) -> tuple[tuple[Finding, tuple[Row, ...]], ...]:
@@ -214,6 +228,10 @@ def table(validation: Validation) -> str:
     told = f"{validation.count(HIT)} hit, {validation.count(MISS)} miss, {validation.count(NOT_MODELLED)} not modelled"
     whole = sum(bool(rows) and all(row.judged.hit for row in rows) for _, rows in validation.rows)
     lines += ["", f"checks: {told}; {whole} of {len(validation.rows)} findings hold in every check"]
+    if validation.findings.include is not None and validation.patients[1] > 0:
+        include, (taken, screened) = validation.findings.include, validation.patients
+        rule = f"{include.output} on day {include.day:g} at least {include.least:g} in arm {include.arm}"
+        lines += _folded(f"virtual patients: {taken} of {screened} taken in: {rule}", 0)
     if validation.findings.note:
         lines += ["", *_folded(validation.findings.note, 0)]
     return "\n".join(lines)
@@ -250,6 +268,7 @@ def summary(validation: Validation) -> dict[str, Any]:
         "scale": {"name": validation.scale, **scale.model_dump()},
         "seed": validation.seed,
         "note": validation.findings.note,
+        "patients": {"taken_in": validation.patients[0], "looked_at": validation.patients[1]},
         "checks": {name.replace(" ", "_"): validation.count(name) for name in (HIT, MISS, NOT_MODELLED)},
         "findings": [_finding_summary(finding, rows) for finding, rows in validation.rows],
     }
