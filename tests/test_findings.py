@@ -152,7 +152,7 @@ def test_lots_are_uniform() -> None:
         ('against = "plain"', "", "got down, which needs `against`"),
         ('expect = "down"', 'expect = "lower"', "got 'lower', must be one of up, down, same or [low, high]"),
         ('expect = "down"', "expect = [2, 1]", "got [2, 1], must be one of up, down, same or [low, high]"),
-        ('scenario = "acute_injury"', 'scenario = "acute_injuri"', "got acute_injuri, must be a shipped scenario"),
+        ('scenario = "acute_injury"', 'scenario = "acute_injuri"', "got acute_injuri, must be one that `imam-sim scenarios` lists"),
         ('like = "plain"', 'like = "nobody"', "got nobody, must be an arm that stands before this one"),
         ('signal = "il10"', 'signal = "il99"', 'arm treated: event.signal: got "il99", must be one of damp'),
         ('"vessel.regrowth_rate"', '"vessel.regrow_rate"', "arm treated: vessel.regrow_rate: unknown parameter"),
@@ -474,3 +474,15 @@ def test_delays_that_both_come_have_a_ratio_of_their_medians() -> None:
     asked = of_patients("half_time", "down", against="b", size=[0.4, 0.6])
     got = judge(asked, [3.0, 4.0, 5.0, 4.0, 4.0, 4.0], [8.0, 8.0, 9.0, 7.0, 8.0, 8.0])
     assert (got.ratio, got.hit) == (0.5, True)
+
+
+def test_shipped_findings_are_found_by_name_and_a_wrong_name_is_told() -> None:
+    assert load_findings("treatments").path == shipped("treatments.toml")
+    with pytest.raises(ScenarioError, match="must be one of findings, treatments; did you mean treatments"):
+        load_findings("treatmens")
+
+
+def test_the_shipped_findings_about_treatments_can_be_asked() -> None:
+    findings = load_findings("treatments")
+    assert {finding.strength for finding in findings.findings} <= {"high", "medium", "contested", "assumed"}
+    assert all(finding.checks for finding in findings.findings)

@@ -248,7 +248,7 @@ def test_a_note_of_the_file_stands_below_the_table_and_in_the_summary(tmp_path: 
     file = tmp_path / "findings.toml"
     text = shipped().read_text(encoding="utf-8")
     file.write_text(text.replace('note = """How the shipped numbers were chosen', 'note = """A word on the choice', 1), encoding="utf-8")
-    findings = load_findings(file, only=("imam-outcome",))
+    findings = load_findings(file, only=("ck-and-necrosis",))
     validation = Validation("quick", 1, findings, ((findings.findings[0], ()),), {})
     assert "\nA word on the choice" in table(validation)
     assert summary(validation)["note"].startswith("A word on the choice")

@@ -31,7 +31,13 @@ def _share(ctx: click.Context, option: click.Parameter, text: str | None) -> flo
 @main.command()
 @click.option("--quick", is_flag=True, help="Small sections, long steps, few seeds: within 10 minutes on 2 cores.")
 @click.option("--only", multiple=True, metavar="ID", help="Judge only this finding; may be repeated.  [default: all]")
-@click.option("--findings", "file", type=click.Path(path_type=Path), metavar="FILE", help="A file of findings.  [default: the shipped one]")
+@click.option(
+    "--findings",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A file, or a shipped one: findings or treatments.  [default: findings]",
+)
 @click.option("--seed", type=click.IntRange(0, 2**62), default=1, show_default=True, help="The first seed; arms use it and those after it.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Runs at the same time; changes no result.  [default: free processors]")
 @click.option(

@@ -1,4 +1,4 @@
-"""Commands about single runs: run, demo, plot, export and bench."""
+"""Commands about single runs: run, demo, plot, export and bench; plot and export take studies too."""
 
 from __future__ import annotations
 
@@ -180,15 +180,28 @@ def demo(ctx: click.Context, out: Path | None, days: float | None) -> None:
 
 
 @main.command()
-@click.argument("run_folder", type=click.Path(path_type=Path), metavar="RUN")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the pictures.  [default: RUN/pictures]")
-@click.option("--stain", type=click.Choice(["he", "cd68", "all"]), default="all", show_default=True, help="How sections are stained.")
-def plot(run_folder: Path, out: Path | None, stain: str) -> None:
-    """Draw the curves and the tissue sections of a run; prints the names of the files."""
-    from imam_sim.show import histology
-    from imam_sim.show.plot import plot_run
+@click.argument("folder", type=click.Path(path_type=Path), metavar="RUN_OR_STUDY")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the pictures.  [default: RUN/pictures or STUDY-pictures]")
+@click.option("--stain", type=click.Choice(["he", "cd68", "all"]), help="How sections of a run are stained.  [default: all]")
+def plot(folder: Path, out: Path | None, stain: str | None) -> None:
+    """Draw a run or a study; prints the names of the files.
 
-    for path in plot_run(run_folder, out, tuple(histology.STAINS) if stain == "all" else (stain,)):
+    Of a run, its curves and tissue sections. Of a study, the course of each outcome by arm, and what it ends with over one factor or two.
+    """
+    from imam_sim.study.ledger import STUDY
+
+    if (folder / STUDY).is_file():
+        if stain is not None:
+            raise click.UsageError("--stain: a study keeps no sections; leave it out")
+        from imam_sim.show.bands import plot_study
+
+        written = plot_study(folder, out)
+    else:
+        from imam_sim.show import histology
+        from imam_sim.show.plot import plot_run
+
+        written = plot_run(folder, out, (stain,) if stain in histology.STAINS else tuple(histology.STAINS))
+    for path in written:
         click.echo(str(path))
 
 

@@ -1,4 +1,4 @@
-"""Commands about sweeps: sweep, extend, status, verify and merge."""
+"""Commands about sweeps: sweep, extend, status, report, verify and merge."""
 
 from __future__ import annotations
 
@@ -256,6 +256,38 @@ def status(study: Path, as_json: bool) -> None:
     click.echo(f"digest {told['digest']}")
     for failure in told["failures"][:FAILURES_TOLD]:
         click.echo("failed: arm {arm}, point {point}, replicate {replicate}: {note}".format(**failure))
+
+
+@main.command()
+@click.argument("study", type=STUDY_FOLDER)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The page.  [default: STUDY-report.html]")
+@click.option(
+    "--least-enzyme",
+    type=click.FloatRange(0.0, 1e6),
+    default=1000.0,
+    show_default=True,
+    metavar="U/L",
+    help="Creatine kinase at the first dose from which a patient of a trial counts.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The numbers as JSON on stdout, and no page unless --out names one.")
+def report(study: Path, out: Path | None, least_enzyme: float, as_json: bool) -> None:
+    """Put a study into one HTML page with all pictures in it, which opens from disk; prints its name.
+
+    Where the drugs of all arms begin on one day, and muscle_test and creatine_kinase were kept, it is read as a trial: response, relapse,
+    dose of steroid, and how many people a real trial would need.
+    """
+    from imam_sim.show.report import report as written
+    from imam_sim.study.store import write_whole
+
+    page, numbers = written(study, least_enzyme)
+    if out is None and not as_json:
+        out = study.with_name(f"{study.absolute().name}-report.html")
+    if out is not None:
+        write_whole(out, page.encode())
+    if as_json:
+        echo_json(numbers)
+    else:
+        click.echo(str(out))
 
 
 @main.command()

@@ -12,6 +12,7 @@ depend on the length of a step. A dose that is not absorbed from a depot, and an
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -86,7 +87,7 @@ def power(base: float, exponent: float) -> float:
     result = 1.0
     for _ in range(int(exponent)):
         result *= base
-    return result * base**0.5 if exponent != int(exponent) else result
+    return result * math.sqrt(base) if exponent != int(exponent) else result
 
 
 def treated(usual: float, effects: Iterable[tuple[Effect, float]], low: float, high: float) -> float:

@@ -252,12 +252,12 @@ def shipped(name: str = FILE) -> Path:
 
 
 def load_findings(path: Path | str | None = None, only: Collection[str] = ()) -> Findings:
-    """The findings of a file, by default the shipped one; with `only` those of these ids and the arms that they need.
+    """The findings of a file, or of a shipped one by name, by default `findings`; with `only` those of these ids and what they need.
 
     ScenarioError with every error of what was asked for: a key, a scenario, an outcome or an arm that does not exist, an event that the
     scenario language refuses, a day that is not recorded.
     """
-    path = Path(path) if path is not None else shipped()
+    path = _path_of(path or FILE)
     data, lines = _read(path)
     problems: list[str] = []
 
@@ -304,6 +304,19 @@ def load_findings(path: Path | str | None = None, only: Collection[str] = ()) ->
     places = {arm.name: f"{path}:{_line(lines, ('arm', n))}" for n, arm in enumerate(file.arm)}
     _check_arms(findings, places)
     return findings
+
+
+def _path_of(name_or_path: Path | str) -> Path:
+    """A file of findings, or a shipped one by its name; ScenarioError, with the nearest name, where there is neither."""
+    path = Path(name_or_path)
+    if path.exists() or path.parent != Path() or path.suffix not in ("", ".toml"):
+        return path
+    known = sorted(file.stem for file in shipped("").glob("*.toml") if file.stem != "calibration")
+    if path.stem in known:
+        return shipped(f"{path.stem}.toml")
+    raise ScenarioError(
+        [f"{path}: no such file, and no shipped findings have this name, must be one of {', '.join(known)}{nearest(path.stem, known)}"]
+    )
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Mapping[tuple[str | int, ...], int]]:
@@ -519,8 +532,7 @@ def _loaded(document: Mapping[str, Any], shown: str, sets: tuple[str, ...]) -> S
 @lru_cache(maxsize=64)
 def _shipped_scenario(name: str, shown: str) -> Scenario:
     if name not in names():
-        legal = ", ".join(names())
-        raise ScenarioError([f"{shown}: scenario: got {name}, must be a shipped scenario, one of {legal}{nearest(name, names())}"])
+        raise ScenarioError([f"{shown}: scenario: got {name}, must be one that `imam-sim scenarios` lists{nearest(name, names())}"])
     return loads(f'schema = 1\nextends = "{name}"\n', shown)
 
 

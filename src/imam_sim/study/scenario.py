@@ -1059,7 +1059,7 @@ def _wrong_course(
     if not units_fit:
         return
     size = course.dose.each(scenario.weight, scenario.area, course.every)
-    for n, (_, by, until) in enumerate(course.taper):
+    for n, (_, by, until) in enumerate(course.taper if size > 0.0 else ()):
         less, least = (part.each(scenario.weight, scenario.area, course.every) for part in (by, until))
         if less <= 0.0:
             yield (*path, "taper", n, "by"), f"got {in_words(event.taper[n].by)}, must be more than nothing"

@@ -62,11 +62,12 @@ class End(NamedTuple):
 
 def label_of(arm: str, factors: Point, arms: Sequence[str]) -> str:
     """What stands beside a curve: arm and values of the design point, as far as there are several."""
-    values = ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in factors.items())
+    values = ", ".join(f"{path.rpartition('.')[2]} {label(value)}" for path, value in factors.items())
     return ": ".join(part for part in (arm if len(arms) > 1 or not values else "", values) if part)
 
 
-def _short(value: float | str) -> str:
+def label(value: float | str) -> str:
+    """A value of a factor as text."""
     return value if isinstance(value, str) else f"{value:.4g}"
 
 
@@ -75,18 +76,17 @@ def groups(study: Study) -> Iterator[Group]:
     together = len(study.arms) * study.n_points > MANY
     for (arm, point), runs in groupby(study.courses(), key=lambda pair: (pair[0].arm, 0 if together else pair[0].point)):
         members = list(runs)
-        label = arm if together else label_of(arm, members[0][0].factors, study.arms)
-        yield _group(arm, point, label, members)
+        yield _group(arm, point, arm if together else label_of(arm, members[0][0].factors, study.arms), members)
 
 
-def _group(arm: str, point: int, label: str, members: list[tuple[Run, Course]]) -> Group:
+def _group(arm: str, point: int, name: str, members: list[tuple[Run, Course]]) -> Group:
     times = np.unique(np.concatenate([np.round(course.times, DIGITS) for _, course in members]))
     values = np.full((len(members), len(times), members[0][1].values.shape[1]), np.nan)
     for n, (_, course) in enumerate(members):
         values[n, np.searchsorted(times, np.round(course.times, DIGITS))] = course.values
     last = np.array([course.values[-1] for _, course in members])
     points, replicates = tuple(run.point for run, _ in members), tuple(run.replicate for run, _ in members)
-    return Group(arm, point, label, points, replicates, times, values, last)
+    return Group(arm, point, name, points, replicates, times, values, last)
 
 
 def spread(group: Group) -> Spread:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from imam_sim.study import response
 from imam_sim.study.plan import Plan, Row
-from imam_sim.study.response import MAJOR, MINIMAL, MODERATE, Share
+from imam_sim.study.response import MAJOR, MINIMAL, MODERATE
 from imam_sim.study.scenario import Scenario, Treat
 from imam_sim.study.spread import Group
 from imam_sim.study.treatment import Treatment
@@ -24,11 +24,16 @@ from imam_sim.study.treatment import Treatment
 Numbers = NDArray[np.float64]
 
 DAY = 24.0
+SLOWEST = 365.0 * DAY  # h, half-life of creatine kinase above which it does not fall, as four weeks cannot tell
 LEAST_ENZYME = 1000.0  # U/L of creatine kinase on the day of the first dose from which a patient is included; ours
 LEVELS = (MINIMAL, MODERATE, MAJOR)
 NEEDED = ("muscle_test", "creatine_kinase")
 REST = "blood.creatine_kinase_rest"
 ONE_VALUE = 1e-9  # relative: values that differ by less are the same muscle in two arms
+
+
+class NoTrial(Exception):
+    """Why a study cannot be read as a trial, in words."""
 
 
 class TrialArm(NamedTuple):
@@ -66,30 +71,31 @@ class Trial(NamedTuple):
 
 
 def trial_of(plan: Plan, outcomes: Sequence[str], groups: Sequence[Group], least_enzyme: float = LEAST_ENZYME) -> Trial:
-    """The groups of a study as a trial. LookupError, with the reason in words, where they are none."""
+    """The groups of a study as a trial. NoTrial where they are none."""
     missing = [name for name in NEEDED if name not in outcomes]
     if missing:
-        raise LookupError(f"{' and '.join(missing)} was not kept")
+        raise NoTrial(f"{' and '.join(missing)} was not kept")
     if any(group.point == 0 for group in groups):
-        raise LookupError("there are too many design points")
+        raise NoTrial("there are too many design points")
     scenarios = [_scenario(plan, group, 1) for group in groups]
     begins = [min((event.start for event in _given(scenario)), default=None) for scenario in scenarios]
     starts = {start for start in begins if start is not None}
     if not starts:
-        raise LookupError("no arm is given a drug")
+        raise NoTrial("no arm is given a drug")
     if len(starts) > 1:
         days = " and ".join(f"{start / DAY:g}" for start in sorted(starts))
-        raise LookupError(f"drugs do not begin on one day, but on day {days}")
+        raise NoTrial(f"drugs do not begin on one day, but on day {days}")
     start = starts.pop()
     common = reduce(np.intersect1d, [group.times for group in groups])
     first = int(np.searchsorted(common, start, side="right")) - 1
     if first < 0 or len(common) - first < 3:
-        raise LookupError("arms have fewer than three records in common from the first dose on")
+        raise NoTrial("arms have fewer than three records in common from the first dose on")
     times = common[first:]
     enzyme = list(outcomes).index("creatine_kinase")
     included, counts = _patients(plan, groups, times[0], enzyme, least_enzyme)
     if not any(included.values()):
-        raise LookupError(f"no patient has all arms and creatine kinase of at least {least_enzyme:g} U/L at the first dose")
+        told = f"{counts[0]} were planned, runs of {counts[1]} are missing, {counts[2]} had less"
+        raise NoTrial(f"no patient has all arms and creatine kinase of at least {least_enzyme:g} U/L at the first dose: {told}")
     arms = tuple(
         _arm(plan, group, scenario, times, outcomes, included[group.point])
         for group, scenario in zip(groups, scenarios, strict=True)
@@ -185,16 +191,20 @@ def responses(trial: Trial, arm: TrialArm, level: float = MINIMAL) -> Numbers:
     return np.array([response.time_to_response(trial.times, score, level) for score in arm.score])
 
 
-def shares(arm: TrialArm, level: float) -> list[Share]:
+def shares(arm: TrialArm, level: float) -> Numbers:
     """The share of patients whose muscle response is at least `level`, at each time."""
-    return [response.responder_share(scores, level) for scores in arm.score.T]
+    return np.asarray((arm.score >= level).mean(axis=0), np.float64)
 
 
 def half_lives(trial: Trial, arm: TrialArm) -> Numbers:
-    """The apparent half-life [h] of creatine kinase of each patient over the first four weeks; nan where it cannot be told."""
+    """The apparent half-life [h] of creatine kinase of each patient over the first four weeks.
+
+    inf where it does not fall or with more than SLOWEST, nan where it cannot be told.
+    """
     usable = arm.rest < response.UPPER_LIMIT
     courses = zip(arm.creatine_kinase, arm.rest, usable, strict=True)
-    return np.array([response.enzyme_half_life(trial.times, course, rest) if can else math.nan for course, rest, can in courses])
+    lives = np.array([response.enzyme_half_life(trial.times, course, rest) if can else math.nan for course, rest, can in courses])
+    return np.where(lives > SLOWEST, math.inf, lives)
 
 
 def numbers(trial: Trial) -> dict[str, Any]:
@@ -214,7 +224,6 @@ def numbers(trial: Trial) -> dict[str, Any]:
 
 
 def _arm_numbers(trial: Trial, arm: TrialArm) -> dict[str, Any]:
-    over_time = {level: shares(arm, level) for level in LEVELS}
     quartiles = np.percentile(arm.baseline, (25.0, 50.0, 75.0), axis=0)
     return {
         "arm": arm.label,
@@ -226,8 +235,8 @@ def _arm_numbers(trial: Trial, arm: TrialArm) -> dict[str, Any]:
             name: {"median": float(middle), "low": float(low), "high": float(high)}
             for name, low, middle, high in zip(trial.outcomes, *quartiles, strict=True)
         },
-        "responders": {f"{level:g}": [share.share for share in over_time[level]] for level in LEVELS},
-        "responders_at_end": {f"{level:g}": over_time[level][-1]._asdict() for level in LEVELS},
+        "responders": {f"{level:g}": shares(arm, level).tolist() for level in LEVELS},
+        "responders_at_end": {f"{level:g}": response.responder_share(arm.score[:, -1], level)._asdict() for level in LEVELS},
         "time_to_response": {f"{level:g}": _durations(responses(trial, arm, level)) for level in LEVELS},
         "remission": response.share_of(_remissions(trial, arm) < math.inf)._asdict(),
         "relapse": _relapse_numbers(trial, arm),
