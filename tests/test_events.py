@@ -251,8 +251,9 @@ def test_an_impossible_event_is_refused_in_one_line(event: str, message: str) ->
 
 def test_every_example_of_the_scenario_guide_is_a_scenario() -> None:
     guide = (Path(__file__).parents[1] / "docs" / "scenarios.md").read_text(encoding="utf-8")
-    first, events = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
-    assert len(loads(first + events).events) == 3
+    examples = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    together = "".join(examples).replace('duration = "60 d"', 'duration = "90 d"')
+    assert len(loads(together).events) == 5
 
 
 def test_a_later_depletion_leaves_an_earlier_one_alone() -> None:
