@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imam_sim.model.observe import NAMES
-from imam_sim.study.cohort import usual_values
+from imam_sim.study.cohort import load_cohort, usual_values
 from imam_sim.study.plan import Plan, Row, estimate, from_plain, load_plan, plain
 from imam_sim.study.scenario import Record, Scenario, ScenarioError, load, loads, parameters, shipped_folder
 
@@ -309,6 +309,25 @@ def test_no_number_of_processes_is_faster_than_the_longest_run(tmp_path: Path) -
 def test_every_shipped_plan_loads_by_its_name(name: str) -> None:
     plan = load_plan(name)
     assert plan.scenario_of(next(plan.rows())).duration > 0.0
+
+
+def examples_of_the_guide() -> list[str]:
+    guide = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    return re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+
+
+def test_every_example_of_the_guide_to_sweeps_loads_as_a_plan_or_a_cohort(tmp_path: Path) -> None:
+    plans = [plan_of(tmp_path, text) for text in examples_of_the_guide() if "scenario" in tomllib.loads(text)]
+    (cohort,) = (text for text in examples_of_the_guide() if "scenario" not in tomllib.loads(text))
+    (tmp_path / "c.toml").write_text(cohort, encoding="utf-8")
+    assert [plan.n_rows for plan in plans] == [15, 288]
+    assert load_cohort("c.toml", tmp_path / "p.toml").patient(1).values.keys() == tomllib.loads(cohort)["range"].keys()
+
+
+def test_the_guide_to_sweeps_shows_every_key_of_a_plan(tmp_path: Path) -> None:
+    (refused,) = errors_of(tmp_path, f"{BASE}nothing = 1\n")
+    legal = refused.partition("must be one of ")[2].split(", ")
+    assert any(set(tomllib.loads(text)) == set(legal) for text in examples_of_the_guide())
 
 
 def test_the_plan_of_a_thousand_rows_has_them() -> None:
