@@ -281,6 +281,24 @@ def test_more_replicates_are_added_and_nothing_is_made_twice(tmp_path: Path, pla
     assert status(tmp_path / "s")["replicates"] == 3
 
 
+def test_a_point_that_comes_between_others_leaves_every_run_at_its_own(tmp_path: Path, plan: Plan) -> None:
+    swept(tmp_path / "s", plan)
+    before = {
+        row.factors["cd4.tolerance"]: row.key for row in Study.open(tmp_path / "s").rows() if (row.arm, row.replicate) == ("control", 1)
+    }
+    swept(tmp_path / "s", plan_at(tmp_path, PLAN_TEXT.replace("[0.2, 0.4]", "[0.2, 0.3, 0.4]"), "finer"))
+    rows = [row for row in Study.open(tmp_path / "s").rows() if (row.arm, row.replicate) == ("control", 1)]
+    assert [(row.point, row.factors["cd4.tolerance"]) for row in rows] == [(1, 0.2), (2, 0.3), (3, 0.4)]
+    assert {row.factors["cd4.tolerance"]: row.key for row in rows if row.key in before.values()} == before
+    assert results.verify(tmp_path / "s") == []
+
+
+def test_an_arm_that_is_called_otherwise_is_called_so_in_its_runs_too(tmp_path: Path, plan: Plan) -> None:
+    swept(tmp_path / "s", plan)
+    assert swept(tmp_path / "s", plan_at(tmp_path, PLAN_TEXT.replace('"depleted"', '"fewer_monocytes"'), "renamed")).made == 0
+    assert {row.arm for row in Study.open(tmp_path / "s").rows()} == {"control", "fewer_monocytes"}
+
+
 def test_fewer_replicates_than_there_are_make_nothing_and_forget_nothing(tmp_path: Path, plan: Plan) -> None:
     swept(tmp_path / "s", plan)
     told = swept(tmp_path / "s", plan.part(replicates=1))

@@ -109,6 +109,9 @@ class Run(NamedTuple):
     outcomes: str
 
 
+Place = tuple[str, int, dict[str, float | str]]  # arm, point and factors of a run
+
+
 class Progress(NamedTuple):
     """How many runs of a sweep are done and parked, how long they took [s], and the digest of all that are done."""
 
@@ -363,9 +366,18 @@ class RunLedger(StudyFile):
         if seal != _sealed(self.question)["sha256"]:
             raise StoreDamaged(f"{self.path}: the plan in it is damaged: its checksum differs; {self.form.mend}")
 
-    def ask(self, question: Mapping[str, str]) -> None:
-        """Ask more than before; nothing that was made is lost. A spare copy of the question is for `damaged`. OSError."""
+    def ask(self, question: Mapping[str, str], places: Mapping[str, Place] = {}) -> None:
+        """Ask more than before; nothing that was made is lost, and runs that have other places in the new plan go there. OSError.
+
+        A spare copy of the question is for `damaged`.
+        """
+        moved = list(self._elsewhere(places))
         with self.at_once():
+            for number, run in moved:
+                _, arm, point, factors, *_, seal = sealed_run(run)
+                self.file.execute(
+                    "UPDATE run SET arm = ?, point = ?, factors = ?, sha256 = ? WHERE id = ?", (arm, point, factors, seal, number)
+                )
             self.file.executemany("INSERT OR REPLACE INTO question VALUES (?, ?)", _sealed(question).items())
             spare = zlib.compress(json.dumps(_sealed(question)).encode())
             self.file.execute("INSERT OR REPLACE INTO spare VALUES (1, ?)", (spare,))
@@ -386,6 +398,13 @@ class RunLedger(StudyFile):
         number = self.file.execute(f"INSERT INTO run VALUES (NULL, {', '.join('?' * 12)})", values).lastrowid
         if block:
             self.file.execute("INSERT INTO course VALUES (?, ?)", (number, block))
+
+    def _elsewhere(self, places: Mapping[str, Place]) -> Iterator[tuple[int, Run]]:
+        """The runs whose place is another than the one that is stored, with the number of their block."""
+        for number, run in self.runs() if places else ():
+            arm, point, factors = places.get(run.key, (run.arm, run.point, run.factors))
+            if (arm, point, factors) != (run.arm, run.point, run.factors):
+                yield number, run._replace(arm=arm, point=point, factors=factors)
 
     def runs(self) -> Iterator[tuple[int, Run]]:
         """Every run with the number of its block, in the order in which they were made. StoreDamaged, OSError."""

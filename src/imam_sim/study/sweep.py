@@ -143,10 +143,12 @@ def open_sweep(folder: Path | str, plan: Plan) -> RunLedger:
         if there["model"] != question["model"]:
             made = f"imam-sim {there['version']}, whose numbers may differ"
             raise StoreRefused(f"{ledger.folder}: holds a sweep of another version of the model ({made}); choose another --out")
-        if there["plan"] != question["plan"] and not _keys(plan) <= (old := _keys(plan_in(ledger))):
-            if not old <= _keys(plan):
+        if there["plan"] != question["plan"]:
+            places, old = {row.key: (row.arm, row.point, row.factors) for row in plan.rows()}, _keys(plan_in(ledger))
+            if old <= places.keys():
+                ledger.ask(question, places)
+            elif not places.keys() <= old:
                 raise StoreRefused(f"{ledger.folder}: holds a sweep of another plan, {there['title']!r}; choose another --out")
-            ledger.ask(question)
         write_plan(ledger.folder, plan_in(ledger))
     except BaseException:
         ledger.close()
