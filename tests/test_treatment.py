@@ -323,6 +323,17 @@ def test_a_shortened_course_gives_the_same_doses_up_to_its_end() -> None:
         ('drug = "blocker"\nstart = "0 d"\nstop = "1 d"\ntaper = [{ every = "1 d", by = "5 mg/day", until = "-1 mg/day" }]', "0 or more"),
         ('drug = "blocker"\nstart = "0 d"\nstop = "1 d"\ntaper = [{ every = "1 d", by = "5 mg/day", until = "80 mg/day" }]', "not below"),
         ('drug = "blocker"\nstart = "0 d"\ncycle = "1 d"', "needs `count`"),
+        ('drug = "blocker"\nstart = "0 d"\ncount = 3\ncycle = "1 d"', "too short for 3 doses every 1 d"),
+        ('drug = "blocker"\nstart = "0 d"\nstop = "1 d"\ncount = 1\ntaper = [{ every = "1 d", by = "5 mg/day" }]', "which has no taper"),
+        ('drug = "blocker"\nstart = "0 d"\nevery = "1 s"', "doses, must be at most 10000"),
+        ('drug = "blocker"\nstart = "0 d"\nevery = "0 s"', "1 s or more"),
+        ('drug = "blocker"\nstart = "0 d"\ninfusion = "1e-9 s"', "must be 0 h, at once, or 1 s or more"),
+        ('drug = "blocker"\nstart = "0 d"\ndose = "1 mg/mm2"', "only grafted cells are given per mm2"),
+        ('drug = "blocker"\nstart = "0 d"\ncount = true', "event.count: got true"),
+        ('drug = 3\nstart = "0 d"', "must be the name of a treatment as text"),
+        ('drug = "satellite_cells"\nstart = "0 d"\ndose = "1e9 cells/mm2"', "cells in this section, must be 1 to 100000"),
+        ('drug = "satellite_cells"\nstart = "0 d"\ndose = "5 cells/kg"', "must be per mm2 of section"),
+        ('drug = "azathioprine"\nstart = "0 d"\ndose = "1 mg/kg/day"\nmaximum = "1 IU"', "must be counted in one of mg"),
         ('drug = "blocker"\nstart = "0 d"\nspeed = 3', "unknown key, must be one of count, cycle, dose"),
     ],
 )
@@ -330,6 +341,45 @@ def test_a_course_that_cannot_be_is_refused_with_its_line(event: str, message: s
     with pytest.raises(ScenarioError) as refused:
         scenario_of(event)
     assert any(message in line and line.startswith("scenario:") for line in refused.value.errors), refused.value.errors
+
+
+def test_the_maximum_of_a_file_does_not_cut_a_flat_dose() -> None:
+    text = BASE + '[[event]]\nkind = "treat"\ndrug = "prednisolone"\nstart = "0 d"\ndose = "100 mg/day"\n'
+    scenario = loads(text)
+    course = scenario.events[-1]
+    assert isinstance(course, Treat)
+    assert {dose.amount for dose in scenario.given(course)} == {100.0}
+
+
+def test_the_usual_flat_dose_of_people_is_not_given_to_a_mouse() -> None:
+    text = BASE.replace('[patient]\nweight = "70 kg"\n', "") + '[[event]]\nkind = "treat"\ndrug = "metformin"\nstart = "0 d"\n'
+    with pytest.raises(ScenarioError, match="must be given for a body of 0.025 kg"):
+        loads(text)
+
+
+def test_texts_of_a_drug_may_have_lines_and_signs() -> None:
+    drug = DRUG.replace('about = "for tests"', 'about = """two\nlines, a tab\tand \\u0007"""')
+    scenario = scenario_of('drug = "blocker"\nstart = "0 d"', drug=drug)
+    assert scenario.treatments["blocker"].about == "two\nlines, a tab\tand \a"
+    assert loads(resolved(scenario)) == scenario
+
+
+def test_two_files_of_one_name_are_told(tmp_path: Path) -> None:
+    lines = DRUG.replace("[treatment.blocker.", "[").replace("[treatment.blocker]", "")
+    for folder, dose in (("a", "10 mg/day"), ("b", "20 mg/day")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.toml").write_text(lines.replace("70 mg/day", dose), encoding="utf-8")
+    events = "".join(
+        f'[[event]]\nkind = "treat"\ndrug = "{folder}/mine.toml"\nstart = "{n} d"\nstop = "{n + 1} d"\n' for n, folder in enumerate("ab")
+    )
+    with pytest.raises(ScenarioError, match="another treatment of this scenario is called mine too"):
+        loads(BASE + events, str(tmp_path / "scenario.toml"))
+
+
+def test_a_drug_whose_file_is_missing_gives_one_error() -> None:
+    with pytest.raises(ScenarioError) as refused:
+        loads(BASE + '[[event]]\nkind = "treat"\ndrug = "nowhere.toml"\nstart = "0 d"\n')
+    assert len(refused.value.errors) == 1
 
 
 def test_two_courses_of_one_drug_cannot_overlap() -> None:
@@ -377,6 +427,7 @@ def test_a_named_event_is_changed_from_outside() -> None:
     [
         ('event.curse.stop="1 d"', "no event has the name curse, must be one of course; did you mean course"),
         ("event.course.taper.3.by=1", "leads nowhere"),
+        ("event.course.taper.\u00b2.by=1", "leads nowhere"),
         ('event.course.stop="x"', "--set: event.stop: got"),
     ],
 )

@@ -183,5 +183,5 @@ def hours_text(hours: float) -> str:
 
 
 def quoted(text: str) -> str:
-    """Printable text as a TOML string."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """Text as a TOML string, control characters escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -298,6 +298,8 @@ def pairs_for_means(difference: float, deviation: float, power: float = 0.8) -> 
 def _patients(variance: float, difference: float, power: float) -> float:
     if difference == 0.0:
         return math.inf
+    if variance == 0.0:
+        return math.nan  # every patient of an arm alike: no chance to weigh the difference against
     both = float(ndtri(0.975) + ndtri(power))
     return float(math.ceil(variance * (both / difference) ** 2))
 

@@ -60,7 +60,20 @@ from imam_sim.study.language import (
     time_field,
 )
 from imam_sim.study.toml_text import KeyPath
-from imam_sim.study.treatment import FOLDER, Course, DoseText, Given, Stage, Treatment, amount, unknown_drug, wrong_unit
+from imam_sim.study.treatment import (
+    FOLDER,
+    MAX_CELLS,
+    MAX_DOSES,
+    SECOND,
+    Course,
+    DoseText,
+    Given,
+    Stage,
+    Treatment,
+    amount,
+    unknown_drug,
+    wrong_unit,
+)
 from imam_sim.study.treatment import names as drugs
 from imam_sim.study.treatment import part_at as treatment_part
 from imam_sim.study.treatment import text_of as treatment_lines
@@ -78,6 +91,7 @@ MICROMETRES = {"um": (1.0, 1.0), "mm": (1000.0, 1.0)}
 AMPLE = 60.0  # bytes per um2, several times what a tissue takes
 KILOGRAMS = {"g": (1.0, 1000.0), "kg": (1.0, 1.0)}
 WEIGHTS = {"human": 70.0, "mouse": 0.025}  # kg
+SMALL_BODY = 5.0  # kg, below which nobody takes the usual dose of people
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 EVENT_PATH = "event."  # --set event.NAME.KEY changes the event of that name
 LEVELS = {"pg/mL": (1.0, 1000.0), "ng/mL": (1.0, 1.0), "ug/mL": (1000.0, 1.0)}
@@ -94,7 +108,6 @@ ENTRIES = {
     "cd8": ("cd8.entry_rate",),
     "b_cell": ("antibody.b_cell_entry_rate",),
 }  # cell: the parameters by which it enters
-MAX_TRANSPLANT = 100_000
 MAX_LEVEL = 1e6  # ng/mL
 WHERE = "everywhere; injury: dead, open or regenerating fibre; or [x, y, radius] in um"
 Place = str | tuple[float, float, float]
@@ -184,9 +197,15 @@ def _name(got: Any) -> str | None:
     return got
 
 
+def _drug_name(got: Any) -> str:
+    if not isinstance(got, str):
+        raise ValueError(f"got {in_words(got)}, must be the name of a treatment as text")
+    return got
+
+
 def _whole(got: Any) -> int:
-    if isinstance(got, bool) or not isinstance(got, int) or not 1 <= got <= MAX_TRANSPLANT:
-        raise ValueError(f"got {in_words(got)}, must be a whole number, 1 to {MAX_TRANSPLANT}")
+    if isinstance(got, bool) or not isinstance(got, int) or not 1 <= got <= MAX_CELLS:
+        raise ValueError(f"got {in_words(got)}, must be a whole number, 1 to {MAX_CELLS}")
     return got
 
 
@@ -322,7 +341,7 @@ class Transplant(Named):
     kind: Literal["transplant"] = "transplant"
     at: Annotated[float, *time_field("0 d", "when [h]")]
     cell: Literal[tuple(CELLS)] = Field(description="kind of cell; a satellite cell comes activated")  # type: ignore[valid-type]
-    number: Annotated[int, Field(ge=1, le=MAX_TRANSPLANT, description="how many"), BeforeValidator(_whole)]
+    number: Annotated[int, Field(ge=1, le=MAX_CELLS, description="how many"), BeforeValidator(_whole)]
     activation: Literal["none", "inflammatory", "repair"] = Field("none", description="which level of a macrophage is full")
     where: Annotated[Place, BeforeValidator(_place_of)] = Field("everywhere", description=WHERE)
 
@@ -354,12 +373,14 @@ class Treat(Named):
     """A course of a drug. What is left out is as the drug's own file says."""
 
     kind: Literal["treat"] = "treat"
-    drug: str = Field(description="a shipped treatment, a .toml file beside the scenario, or a table [treatment.NAME]")
+    drug: Annotated[str, BeforeValidator(_drug_name)] = Field(
+        description="a shipped treatment, a .toml file beside the scenario, or a table [treatment.NAME]"
+    )
     dose: DoseText | None = Field(None, description='such as "1 mg/kg/day"; with /day or /week a rate, without a single dose')
     maximum: DoseText | None = Field(None, description="most that is given, whatever the weight")
     loading: DoseText | None = Field(None, description="the first dose")
     every: Annotated[float, *time_field("1 d", "time between two doses [h]")] | None = None
-    count: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="how many doses")
+    count: Annotated[int, Field(strict=True, ge=1, le=MAX_DOSES)] | None = Field(None, description="how many doses")
     cycle: Annotated[float, *time_field("28 d", "the `count` doses are given again after this time [h]")] | None = None
     infusion: Annotated[float, *time_field("4 h", "how long a dose runs in [h]")] | None = None
     start: Annotated[float, *time_field("28 d", "time of the first dose [h]")]
@@ -720,7 +741,10 @@ def _change_events(document: _Document, sets: Iterable[str], problems: list[_Pro
             legal = f"must be one of {', '.join(named)}{nearest(words[1], named)}" if named else "no event of this scenario has a name"
             problems.append(_Problem(COMMAND_LINE, printable(path.strip()), f"no event has the name {printable(words[1])}, {legal}"))
             continue
-        keys: KeyPath = tuple(int(word) if word.isdigit() else word for word in words[2:])
+        keys: KeyPath = tuple(int(word) if re.fullmatch("[0-9]{1,3}", word) else word for word in words[2:])
+        if document.places.get(("event", named[words[1]], *keys)) == COMMAND_LINE:
+            problems.append(_Problem(COMMAND_LINE, printable(path.strip()), "given twice"))
+            continue
         try:
             events[named[words[1]]] = _changed(events[named[words[1]]], keys, _value(written.strip()))
         except (LookupError, TypeError):
@@ -758,16 +782,20 @@ def _with_treatments(document: _Document, path: Path, problems: list[_Problem], 
             problems.append(_Problem(place, "drug", unknown_drug(drug)))
             continue
         origin = shipped_folder(FOLDER) / f"{drug}.toml" if shipped else path.parent / drug
-        renamed[n] = {**event, "drug": origin.stem}
-        if origin.stem in found:
+        if shipped and origin.stem in found:
             continue
         try:
             text = _read(origin)
         except ScenarioError as error:
             problems.append(_Problem(place, "drug", error.errors[0]))
             continue
-        file = printable(str(origin))
         located = toml_text.parse(text)
+        if origin.stem in found and located.data != found[origin.stem]:
+            message = f"got {in_words(drug)}, but another treatment of this scenario is called {origin.stem} too; rename one"
+            problems.append(_Problem(place, "drug", message))
+            continue
+        renamed[n] = {**event, "drug": origin.stem}
+        file = printable(str(origin))
         problems.extend(_Problem(f"{file}:{fault.line}", _key(fault.key), fault.message) for fault in located.faults)
         found[origin.stem] = located.data
         places |= {("treatment", origin.stem): f"{file}:1"}
@@ -1037,7 +1065,8 @@ def _wrong_course(
     units_fit = True
     for key, dose in doses.items():
         where: KeyPath = (*path, *(int(word) if word.isdigit() else word for word in key.split(".")))
-        if dose is not None and (message := wrong_unit(dose, drug.unit)) and not (key.endswith("until") and amount(dose).value == 0.0):
+        nothing = key.endswith("until") and dose is not None and amount(dose).value == 0.0
+        if dose is not None and not nothing and (message := wrong_unit(dose, drug.unit, drug.cells is not None)):
             units_fit = False
             yield where, f"{message}, as {event.drug} is"
     if event.start >= end:
@@ -1050,15 +1079,33 @@ def _wrong_course(
     if event.taper and event.stop is None:
         yield (*path, "taper"), "needs `stop`, the time at which it begins"
     for key, time in (("every", event.every), ("cycle", event.cycle), *((f"taper.{n}.every", s.every) for n, s in enumerate(event.taper))):
-        if time is not None and time <= 0.0:
-            yield (*path, key), "got 0 h, must be longer than nothing"
+        if time is not None and time < SECOND:
+            yield (*path, key), f"got {hours_text(time)}, must be longer than nothing: 1 s or more"
             return
+    if event.infusion is not None and 0.0 < event.infusion < SECOND:
+        yield (*path, "infusion"), f"got {hours_text(event.infusion)}, must be 0 h, at once, or 1 s or more"
+        return
     course = event.course(drug)
     if course.cycle is not None and course.limit is None:
         yield (*path, "cycle"), "needs `count`, how many doses a cycle has"
+        return
+    if course.cycle is not None and course.cycle < (course.limit or 1) * course.every:
+        yield (*path, "cycle"), f"got {hours_text(course.cycle)}, too short for {course.limit} doses every {hours_text(course.every)}"
+        return
+    if event.taper and course.limit is not None:
+        yield (*path, "taper"), f"{event.drug} is given {course.limit} times, which has no taper"
+        return
+    if end < math.inf and (most := course.most(end)) > MAX_DOSES:
+        yield (*path, "every"), f"got {hours_text(course.every)}, about {most:.3g} doses, must be at most {MAX_DOSES}"
+        return
+    if scenario.weight < SMALL_BODY and event.dose is None and course.dose.per == "":
+        yield (*path, "dose"), f"missing, must be given for a body of {scenario.weight:g} kg: the usual {drug.dose.value} is for people"
     if not units_fit:
         return
-    size = course.dose.each(scenario.weight, scenario.area, course.every)
+    size = course.size(course.dose, scenario.weight, scenario.area)
+    if drug.cells is not None and size > 0.0 and not 0.5 <= size <= MAX_CELLS:
+        yield (*path, "dose"), f"gives {size:.3g} cells in this section, must be 1 to {MAX_CELLS}"
+        return
     for n, (_, by, until) in enumerate(course.taper if size > 0.0 else ()):
         less, least = (part.each(scenario.weight, scenario.area, course.every) for part in (by, until))
         if less <= 0.0:

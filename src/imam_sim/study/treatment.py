@@ -1,6 +1,7 @@
 """Treatments as data: what a file says about a drug, and the doses that a course of it means.
 
-Every number of a file carries how strongly it is known and where it comes from. A new drug is a file; docs/treatments.md explains the keys.
+Whatever decides how a drug acts carries how strongly it is known and where it comes from; how it is usually given (every, count, cycle,
+infusion) is what the file says. A new drug is a file; docs/treatments.md explains the keys.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from imam_sim.study.language import (
 FOLDER = "scenarios/treatments"
 DAY = 24.0  # h
 MAX_DOSE = 1e15
+SECOND = 1.0 / 3600.0  # h, the shortest time that a file or a course may name
+MAX_DOSES = 10_000  # of one course
+MAX_CELLS = 100_000  # of one dose
 UNITS = {  # what a drug is counted in: the words that a dose may use, and what each is worth
     "mg": {"mg": 1.0, "g": 1000.0, "ug": 0.001},
     "IU": {"IU": 1.0, "MIU": 1e6},
@@ -92,8 +96,8 @@ def _dose(got: Any) -> str:
 
 def _positive_time(got: Any, info: ValidationInfo) -> float:
     hours = hours_of(got, info)
-    if hours <= 0.0:
-        raise ValueError(f"got {in_words(got)}, must be longer than nothing")
+    if hours < SECOND:
+        raise ValueError(f"got {in_words(got)}, must be longer than nothing: 1 s or more")
     return hours
 
 
@@ -198,7 +202,7 @@ class Treatment(Frozen):
     dose: KnownDose = Field(description="usual dose")
     every: Time = Field(description="usual time between two doses [h]")
     maximum: KnownDose | None = Field(None, description="most that is given, whatever the weight")
-    count: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="how many doses; left out: until `stop`")
+    count: Annotated[int, Field(strict=True, ge=1, le=MAX_DOSES)] | None = Field(None, description="how many doses; left out: until `stop`")
     cycle: Time | None = Field(None, description="the `count` doses are given again after this time [h]")
     infusion: Time | None = Field(None, description="how long a dose runs in [h]; left out: at once")
     prednisolone_equivalent: KnownNumber | None = Field(None, description="mg of prednisolone that one mg stands for")
@@ -209,10 +213,12 @@ class Treatment(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> Treatment:
         for name, dose in (("dose", self.dose), ("maximum", self.maximum)):
-            if dose is not None and (message := wrong_unit(dose.value, self.unit)):
+            if dose is not None and (message := wrong_unit(dose.value, self.unit, self.cells is not None)):
                 raise ValueError(f"{name}: {message}")
         if self.cycle is not None and self.count is None:
             raise ValueError("cycle needs count, how many doses a cycle has")
+        if self.cycle is not None and self.cycle < (self.count or 1) * self.every:
+            raise ValueError("cycle: is too short for its doses, which come `every` so often")
         if not self.effects and self.cells is None:
             raise ValueError("must have [[effect]] or [cells]")
         if self.cells is not None and self.unit != "cells":
@@ -220,11 +226,16 @@ class Treatment(Frozen):
         return self
 
 
-def wrong_unit(dose: str, unit: str) -> str:
-    """What is wrong with the unit of a dose of a drug that is counted in `unit`; empty where it is right."""
-    if amount(dose).unit == unit:
-        return ""
-    return f"got {in_words(dose)}, must be counted in one of {', '.join(UNITS[unit])}"
+def wrong_unit(dose: str, unit: str, grafted: bool = False) -> str:
+    """What is wrong with the unit of a dose of a drug that is counted in `unit`, or of cells that are grafted; empty where it is right."""
+    told = amount(dose)
+    if told.unit != unit:
+        return f"got {in_words(dose)}, must be counted in one of {', '.join(UNITS[unit])}"
+    if grafted != (told.per == "mm2"):
+        return f"got {in_words(dose)}, must be " + (
+            "per mm2 of section" if grafted else "one dose or per kg: only grafted cells are given per mm2"
+        )
+    return ""
 
 
 class Stage(Frozen):
@@ -259,18 +270,27 @@ class Course(NamedTuple):
 
     def given(self, end: float, weight: float, area: float) -> list[Given]:
         """Every dose before the end [h], for a weight [kg] and an area of section [mm2]."""
-        full = self._limited(self.dose, weight, area)
+        full = self.size(self.dose, weight, area)
         given: list[Given] = []
         for at in self._times(min(self.stop, end)):
-            size = self._limited(self.loading, weight, area) if self.loading and not given else full
-            given.append(Given(at, size, self.infusion))
+            first = self.loading if self.loading and not given else None
+            given.append(Given(at, self.size(first, weight, area) if first else full, self.infusion))
         if self.taper and self.stop < end:
             given += self._tapered(full, end, weight, area)
         return [dose for dose in given if dose.amount > 0.0]
 
-    def _limited(self, dose: Amount, weight: float, area: float) -> float:
+    def size(self, dose: Amount, weight: float, area: float) -> float:
+        """One dose; what is written per kg is no more than the maximum."""
         size = dose.each(weight, area, self.every)
-        return size if self.maximum is None else min(size, self.maximum.each(weight, area, self.every))
+        return min(size, self.maximum.each(weight, area, self.every)) if self.maximum and dose.per == "kg" else size
+
+    def most(self, end: float) -> float:
+        """More doses than this cannot come before the end [h]."""
+        stop = min(self.stop, end)
+        n_cycles = math.ceil((stop - self.start) / self.cycle) if self.cycle else 1
+        in_cycle = (stop - self.start) / self.every + 1.0
+        planned = n_cycles * min(in_cycle, self.limit or math.inf)
+        return planned + ((end - stop) / self.every + 1.0 if self.taper else 0.0)
 
     def _times(self, stop: float) -> list[float]:
         """The times of the doses before the taper."""

@@ -105,7 +105,7 @@ def trial_of(plan: Plan, outcomes: Sequence[str], groups: Sequence[Group], least
 
 
 def _given(scenario: Scenario) -> list[Treat]:
-    return [event for event in scenario.events if isinstance(event, Treat)]
+    return [event for event in scenario.events if isinstance(event, Treat) and scenario.given(event)]
 
 
 def _scenario(plan: Plan, group: Group, replicate: int) -> Scenario:
