@@ -353,7 +353,7 @@ def test_the_maximum_of_a_file_does_not_cut_a_flat_dose() -> None:
 
 def test_the_usual_flat_dose_of_people_is_not_given_to_a_mouse() -> None:
     text = BASE.replace('[patient]\nweight = "70 kg"\n', "") + '[[event]]\nkind = "treat"\ndrug = "metformin"\nstart = "0 d"\n'
-    with pytest.raises(ScenarioError, match="must be given for a body of 0.025 kg"):
+    with pytest.raises(ScenarioError, match=r"must be given for a body of 0\.025 kg"):
         loads(text)
 
 
