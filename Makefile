@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/imam-sim demo
 
 test: $(VENV)/.installed-with-test-tools
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 $(PYTEST)
 
 slow: $(VENV)/.installed-with-test-tools
 	$(BIN)/python -m pytest -m slow $(PYTEST)
