@@ -348,7 +348,7 @@ def test_grades_are_shares_of_the_cohort_between_the_cuts() -> None:
 
 def test_every_shipped_finding_loads() -> None:
     findings = load_findings()
-    assert len(findings.findings) == 32
+    assert len(findings.findings) == 29
     assert set(findings.scales) == {"quick", "full"}
 
 
