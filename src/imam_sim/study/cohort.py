@@ -80,6 +80,12 @@ def lot(seed: int, path: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)
 
 
+def multiplied(path: str, value: float, factor: float) -> float:
+    """The value of a parameter times a patient's factor, held inside the legal range."""
+    quantity = parameters()[path].quantity
+    return min(max(value * factor, quantity.low), quantity.high)
+
+
 class _File(Table):
     schema_version: Literal[1] = Field(alias="schema")
     title: str

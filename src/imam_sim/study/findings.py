@@ -23,7 +23,7 @@ from scipy.special import ndtri, stdtrit
 
 from imam_sim.model.quantity import declared
 from imam_sim.study import response, toml_text
-from imam_sim.study.cohort import Patient, load_cohort, lot
+from imam_sim.study.cohort import Patient, load_cohort, lot, multiplied
 from imam_sim.study.language import AMOUNT, HOURS, MAX_BYTES, ScenarioError, nearest, shipped_folder
 from imam_sim.study.scenario import EVENTS, Scenario, loads, names, parameters
 
@@ -516,8 +516,7 @@ def arm_scenario(findings: Findings, arm: str, scale: str, seed: int, parameters
             path: held[path].default * factor if path in held else factor for path, factor in chosen.factors.items()
         }
         for path, factor in patient.factors.items():
-            usual, quantity = document["parameters"].get(path, held[path].default), held[path].quantity
-            document["parameters"][path] = min(max(usual * factor, quantity.low), quantity.high)
+            document["parameters"][path] = multiplied(path, document["parameters"].get(path, held[path].default), factor)
         made = _loaded(document, shown, sets)
     return made
 

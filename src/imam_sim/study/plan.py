@@ -34,7 +34,7 @@ from pydantic import BeforeValidator, Field
 
 from imam_sim.model.observe import NAMES
 from imam_sim.study import cohort as cohorts
-from imam_sim.study.cohort import Cohort, Patient, lot
+from imam_sim.study.cohort import Cohort, Patient, lot, multiplied
 from imam_sim.study.cost import bytes_of, seconds_of
 from imam_sim.study.document import Document, Table, find_file, leaves, toml_value
 from imam_sim.study.language import ScenarioError, in_words, legal_value, nearest, parameters
@@ -251,8 +251,7 @@ def _changed(text: str, values: Mapping[str, Value], factors: Mapping[str, float
     usual = usual_values(base.tissue.preset)
     held = base.parameters | {path: float(value) for path, value in values.items() if path not in others}
     for path, factor in factors.items():
-        quantity = parameters()[path].quantity
-        held[path] = min(max(held.get(path, usual[path]) * factor, quantity.low), quantity.high)
+        held[path] = multiplied(path, held.get(path, usual[path]), factor)
     return base.model_copy(update={"parameters": {path: held[path] for path in sorted(held) if held[path] != usual[path]}})
 
 
