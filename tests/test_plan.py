@@ -1,19 +1,23 @@
 """Plans: what a row is, what decides its key, and what a file may say."""
 
+import contextlib
 import itertools
 import json
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imam_sim.model.observe import NAMES
-from imam_sim.study.cohort import load_cohort, usual_values
-from imam_sim.study.plan import Plan, Row, estimate, from_plain, load_plan, plain
-from imam_sim.study.scenario import Record, Scenario, ScenarioError, load, loads, parameters, shipped_folder
+from imam_sim.model.quantity import declared
+from imam_sim.study.cohort import load_cohort, multiplied, usual_values
+from imam_sim.study.plan import Plan, Row, from_plain, load_plan, plain
+from imam_sim.study.scenario import Record, Scenario, ScenarioError, load, loads, parameters, read, resolved, shipped_folder
 
 HEAD = 'schema = 1\ntitle = "A plan"\n'
 BASE = f'{HEAD}scenario = "imam_untreated"\n'
@@ -211,6 +215,68 @@ def test_a_patient_is_what_the_scenario_language_makes_of_the_drawn_numbers(
     assert plan.scenario_of(row) == without_sections(load("imam_untreated", sets))
 
 
+SHIPPED = sorted(path.stem for path in (shipped_folder("scenarios") / "sweeps").glob("*.toml"))
+
+
+@lru_cache
+def shipped_plan(name: str) -> Plan:
+    return load_plan(name)
+
+
+@settings(max_examples=30, deadline=None)
+@given(name=st.sampled_from(SHIPPED), data=st.data())
+def test_a_row_of_a_shipped_plan_is_what_the_text_of_its_arm_gives(name: str, data: st.DataObject) -> None:
+    plan = shipped_plan(name)
+    arm = data.draw(st.sampled_from(sorted(plan.arms)))
+    point = data.draw(st.sampled_from(plan.points))
+    replicate = data.draw(st.integers(1, 100_000))
+    values, factors = plan.cohort.patient(replicate) if plan.cohort else ({}, {})
+    held = loads(plan.arms[arm].text).base_params()
+    sets = {path: value for path, value in values.items() if path not in plan.arms[arm].stated} | point
+    for path, factor in factors.items():
+        sets[path] = multiplied(path, float(sets.get(path, declared(held)[path].default)), factor)
+    told = [f"{path}={json.dumps(value)}" for path, value in sets.items()]
+    row = Row("", arm, 1, point, replicate, 1)
+    assert plan.scenario_of(row) == without_sections(loads(plan.arms[arm].text, sets=told))
+
+
+WRONG: dict[str, list[Any]] = {
+    "event.trigger.fraction": [2, "much", True, 0.3],
+    "event.trigger.at": ["1 y", "7 min", "1 d"],
+    "event.nobody.at": ["1 d"],
+    "event.trigger.amount": [1],
+    "tissue.width": ["13 um", "1 mm", 5],
+    "tissue.hight": ["1 mm"],
+    "duration": ["0 d", "1 d", "7 min", "a while"],
+    "numerics.step": ["7 min", "1 h"],
+    "record.every": ["7 min", "0 h", "1 d"],
+    "patient.weight": ["70", "70 kg", "0 g"],
+}
+
+
+@given(point=st.fixed_dictionaries({}, optional={path: st.sampled_from(values) for path, values in WRONG.items()}))
+def test_a_row_is_refused_in_the_words_in_which_the_text_of_its_arm_is(point: dict[str, Any]) -> None:
+    plan = shipped_plan("virtual_trial")._replace(cohort=None)
+    made: list[Any] = []
+    text = plan.arms["prednisolone"].text
+    told = [f"{path}={json.dumps(value)}" for path, value in point.items()]
+    for make in (lambda: plan.scenario_of(Row("", "prednisolone", 1, point, 1, 1)), lambda: without_sections(loads(text, "plan", told))):
+        try:
+            made.append(make())
+        except ScenarioError as error:
+            made.append(error.errors)
+    assert made[0] == made[1]
+
+
+def test_scenarios_of_one_text_leave_no_trace_in_each_other() -> None:
+    text = read(resolved(load("imam_untreated")), "text")
+    before = text.scenario()
+    for change in ("event.trigger.fraction=0.9", "duration=2 d", "cd4.tolerance=0.7", "tissue.width=300 um", "event.trigger.fraction=2"):
+        with contextlib.suppress(ScenarioError):
+            text.scenario([change])
+    assert text.scenario() == before
+
+
 def test_a_factor_stays_within_what_is_legal(tmp_path: Path) -> None:
     cohort = 'schema = 1\ntitle = "x"\n[factor]\n"cd4.tolerance" = { low = 10, high = 20, source = "assumed" }\n'
     (tmp_path / "c.toml").write_text(cohort, encoding="utf-8")
@@ -270,7 +336,7 @@ def test_outcomes_are_kept_in_the_order_of_the_model(tmp_path: Path) -> None:
     assert plan_of(tmp_path, BASE).outcomes == tuple(NAMES)
 
 
-# plain data, text, estimate
+# plain data, text
 
 
 def test_plain_data_makes_the_same_plan(tmp_path: Path) -> None:
@@ -286,26 +352,7 @@ def test_the_text_of_a_plan_says_what_its_file_said(tmp_path: Path) -> None:
     assert tomllib.loads(plan_of(tmp_path, text).text()) == tomllib.loads(text)
 
 
-def test_an_estimate_of_all_rows_is_that_of_each_together(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, f'{BASE}replicates = 2\n[grid]\nduration = ["10 d", "20 d"]\n"cd4.ifn_rate" = [0, 1]\n')
-    listed, whole = estimate(plan, plan.rows()), estimate(plan)
-    assert listed.n_rows == whole.n_rows == 8
-    assert listed.seconds == pytest.approx(whole.seconds)
-    assert listed.bytes == pytest.approx(whole.bytes)
-
-
-def test_twice_the_time_takes_twice_as_long(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, f'{BASE}[grid]\nduration = ["10 d", "20 d"]\n')
-    short, long = (plan.seconds(row) for row in plan.rows())
-    assert long == pytest.approx(2.0 * short)
-
-
-def test_no_number_of_processes_is_faster_than_the_longest_run(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, f'{BASE}[grid]\nduration = ["10 d", "20 d"]\n')
-    assert estimate(plan, jobs=50).seconds == max(plan.seconds(row) for row in plan.rows())
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in (shipped_folder("scenarios") / "sweeps").glob("*.toml")))
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_plan_loads_by_its_name(name: str) -> None:
     plan = load_plan(name)
     assert plan.scenario_of(next(plan.rows())).duration > 0.0

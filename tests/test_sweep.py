@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
@@ -24,8 +25,8 @@ from imam_sim.study.results import Study, merge
 from imam_sim.study.scenario import loads
 from imam_sim.study.simulate import Simulation, prepare_kernels, simulate
 from imam_sim.study.store import LOCK, StoreInUse, StoreRefused
-from imam_sim.study.sweep import Shard, Told, Work, open_sweep, run_batch
-from imam_sim.study.workers import Here, Lanes
+from imam_sim.study.sweep import Shard, Told, Work, open_sweep, packed, run_batch
+from imam_sim.study.workers import Here, Lanes, leaving_off
 
 WOUND = """\
 schema = 1
@@ -124,6 +125,14 @@ class Wrapped(Executor):
             return work(plan_text, rows)
 
         return Here().submit(both, *args, **named)
+
+
+def until_told() -> bool:
+    """Work that goes on until it is told to leave off, a minute at most."""
+    end = time.monotonic() + 60.0
+    while not leaving_off() and time.monotonic() < end:
+        time.sleep(0.01)
+    return leaving_off()
 
 
 def deadly(keys: tuple[str, ...], work: Any, plan_text: str, rows: list[Any]) -> Any:
@@ -336,6 +345,29 @@ def test_where_somebody_wants_to_stop_what_runs_is_kept(tmp_path: Path, plan: Pl
     told = swept(tmp_path / "s", plan, Work(max_rows=11), executor, stop=lambda: len(executor.sent) == 1)
     assert told.stopped == "interrupted"
     assert len(contents(tmp_path / "s")) == len(executor.sent[0]) == told.made
+
+
+def test_in_one_process_a_batch_ends_with_the_run_that_is_under_way(tmp_path: Path, plan: Plan, whole: dict[str, Any]) -> None:
+    asked = iter([False] * 2)
+    assert swept(tmp_path / "s", plan, stop=lambda: next(asked, True))[3::2] == (2, "interrupted")
+    assert len(contents(tmp_path / "s")) == 2
+    swept(tmp_path / "s", plan)
+    assert status(tmp_path / "s")["digest"] == whole["digest"]
+
+
+def test_a_batch_that_is_under_way_at_the_time_limit_ends_with_its_run(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(sweeping.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sweeping, "packed", lambda course: (now.__setitem__(0, now[0] + 1.0), packed(course))[1])
+    told = swept(tmp_path / "s", plan, Work(seconds=2.5))
+    assert (told.stopped, told.made) == ("time", 3)
+
+
+def test_processes_leave_off_where_they_are_told_to() -> None:
+    with Lanes(2) as lanes:
+        waiting = [lanes.submit(until_told) for _ in range(2)]
+        lanes.leave_off()
+        assert [future.result() for future in waiting] == [True, True]
 
 
 def test_nothing_new_is_begun_after_the_time_limit(tmp_path: Path, plan: Plan) -> None:

@@ -16,10 +16,13 @@ import numpy as np
 
 from imam_sim.model.observe import NAMES
 from imam_sim.model.state import Floats, Tissue, copy
+from imam_sim.study.cost import seconds_of
 from imam_sim.study.scenario import Momentary, Record, Scenario, Treat
 from imam_sim.study.simulate import ROUNDING, Simulation
 
 NEVER = 2**62  # a step that no simulation reaches
+
+Begun = list[tuple[int, str]]  # of each event of a scenario the step in which it begins, and what decides what it does
 
 
 class Course(NamedTuple):
@@ -45,7 +48,11 @@ def past(scenario: Scenario) -> str:
 
 def fork(scenarios: Sequence[Scenario]) -> int:
     """The first step in which scenarios with one past differ; NEVER where they do not."""
-    begun = [_beginnings(scenario) for scenario in scenarios]
+    return _parting([_beginnings(scenario) for scenario in scenarios])
+
+
+def _parting(begun: Sequence[Begun]) -> int:
+    """The first step in which some of these begin anything that others do not."""
     for step in sorted({step for events in begun for step, _ in events}):
         if len({_until(events, step) for events in begun}) > 1:
             return step
@@ -57,11 +64,8 @@ def courses(scenarios: Sequence[Scenario], seed: int, names: Sequence[str] = NAM
 
     One that fails (FloatingPointError as in `Simulation.advance`, or a fault) has its exception in place of a course.
     """
-    families: dict[str, list[int]] = {}
-    for place, scenario in enumerate(scenarios):
-        families.setdefault(past(scenario), []).append(place)
     columns = [NAMES.index(name) for name in names]
-    for members in families.values():
+    for members in _families(scenarios):
         first = scenarios[members[0]]
         begun = time.monotonic()
         try:
@@ -75,6 +79,34 @@ def courses(scenarios: Sequence[Scenario], seed: int, names: Sequence[str] = NAM
         yield from tree.grow(trunk.tissue, 0, {place: [] for place in members}, (time.monotonic() - begun) / len(members))
 
 
+def seconds_together(scenarios: Sequence[Scenario]) -> float:
+    """About how long one core takes for scenarios with one seed, shared pasts once."""
+    total = 0.0
+    for members in _families(scenarios):
+        family = [scenarios[place] for place in members]
+        lasts = [_step_at(scenario, scenario.duration) for scenario in family]
+        total += _steps(list(zip(map(_beginnings, family), lasts, strict=True)), 0) * seconds_of(family[0]) / lasts[0]
+    return total
+
+
+def _steps(members: list[tuple[Begun, int]], step: int) -> int:
+    """How many steps are run, from one on to which they agree, of scenarios that begin and end as told."""
+    parting, end = _parting([begun for begun, _ in members]), max(last for _, last in members)
+    classes: dict[tuple[str, ...], list[tuple[Begun, int]]] = {}
+    for begun, last in members:
+        if last > parting:
+            classes.setdefault(_until(begun, parting), []).append((begun, last))
+    return min(parting, end) - step + sum(_steps(branch, parting) for branch in classes.values())
+
+
+def _families(scenarios: Sequence[Scenario]) -> list[list[int]]:
+    """The places of scenarios with one past, together."""
+    families: dict[str, list[int]] = {}
+    for place, scenario in enumerate(scenarios):
+        families.setdefault(past(scenario), []).append(place)
+    return list(families.values())
+
+
 class _Tree:
     """Scenarios with one past and one seed."""
 
@@ -82,12 +114,15 @@ class _Tree:
         self.scenarios = scenarios
         self.seed = seed
         self.columns = columns
+        self.begun: dict[int, Begun] = {}
 
     def grow(self, tissue: Tissue, step: int, recorded: dict[int, list[Any]], seconds: float) -> Iterator[Ended]:
         """Follow those that agree up to here, with what was recorded of each, to their end or to where they part; changes `tissue`."""
         begun, members = time.monotonic(), list(recorded)
         together = [self.scenarios[place] for place in members]
-        parting = fork(together)
+        for place in members:
+            self.begun.setdefault(place, _beginnings(self.scenarios[place]))
+        parting = _parting([self.begun[place] for place in members])
 
         def share() -> float:
             return seconds + (time.monotonic() - begun) / len(recorded)
@@ -115,23 +150,26 @@ class _Tree:
             return
         classes: dict[Any, dict[int, list[Any]]] = {}
         for place in members:
-            events = _until(_beginnings(self.scenarios[place]), parting)
+            events = _until(self.begun[place], parting)
             classes.setdefault(events, {})[place] = list(recorded[place])
         spent = share()
         for branch in classes.values():
             yield from self.grow(copy(simulation.tissue), simulation.step, branch, spent)
 
 
-def _beginnings(scenario: Scenario) -> list[tuple[int, str]]:
-    """The step in which each event begins, and all that decides what it does as text, in the order of the scenario."""
-    per_hour = round(1.0 / scenario.step)
+def _beginnings(scenario: Scenario) -> Begun:
+    """When each event begins and what it does, in the order of the scenario."""
     found = []
     for event in scenario.events:
         hours = event.at if isinstance(event, Momentary) else event.start
         drug = scenario.treatments[event.drug].model_dump_json() if isinstance(event, Treat) else ""
-        found.append((math.ceil(hours * per_hour - ROUNDING), event.model_dump_json() + drug))
+        found.append((_step_at(scenario, hours), event.model_dump_json() + drug))
     return found
 
 
-def _until(events: list[tuple[int, str]], step: int) -> tuple[str, ...]:
+def _step_at(scenario: Scenario, hours: float) -> int:
+    return math.ceil(hours * round(1.0 / scenario.step) - ROUNDING)
+
+
+def _until(events: Begun, step: int) -> tuple[str, ...]:
     return tuple(event for begun, event in events if begun <= step)

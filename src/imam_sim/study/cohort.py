@@ -15,6 +15,7 @@ from pydantic import Field
 from imam_sim.study.document import Document, Table, find_file, leaves
 from imam_sim.study.language import AMOUNT, HOURS, ScenarioError, in_words, legal_value, nearest, parameters, shipped_folder
 from imam_sim.study.scenario import usual_values
+from imam_sim.study.toml_text import KeyPath
 
 FOLDER = "cohorts"
 ORIGIN = "mouse"  # the kind of tissue that vectors were accepted for
@@ -108,14 +109,14 @@ def load_cohort(name: str, beside: Path | None = None) -> Cohort:
     """
     document = Document(find_file(name, FOLDER, beside))
     file = document.checked(_File)
-    drawn = {key: _spans(document, key, table) for key, table in (("range", file.ranges), ("factor", file.factor))}
+    drawn = {key: spans_of(document, (key,), table) for key, table in (("range", file.ranges), ("factor", file.factor))}
     for path in drawn["factor"]:
         if path in drawn["range"]:
             document.report(("factor", path), "is also under [range]; a patient has one or the other")
     vectors: tuple[dict[str, float], ...] = ()
     if file.sets is not None:
         try:
-            vectors = _vectors(file.sets, document.path)
+            vectors = vectors_of(file.sets, document.path)
         except ScenarioError as error:
             for line in error.errors:
                 document.report(("sets",), line)
@@ -125,14 +126,14 @@ def load_cohort(name: str, beside: Path | None = None) -> Cohort:
     return Cohort(file.title, file.seed, drawn["range"], drawn["factor"], vectors)
 
 
-def _spans(document: Document, key: str, table: Mapping[str, Any]) -> dict[str, Span]:
-    """What [range] or [factor] says by path; all that is wrong is reported."""
+def spans_of(document: Document, keys: KeyPath, table: Mapping[str, Any]) -> dict[str, Span]:
+    """What a table of ranges, or one called factor, says by path; all that is wrong is reported."""
     found: dict[str, Span] = {}
-    for path, (keys, told) in leaves(document, (key,), table).items():
+    for path, (place, told) in leaves(document, keys, table).items():
         try:
-            found[path] = _factor(path, told) if key == "factor" else _span(path, told)
+            found[path] = _factor(path, told) if keys[-1] == "factor" else _span(path, told)
         except ValueError as error:
-            document.report(keys, str(error))
+            document.report(place, str(error))
     return found
 
 
@@ -185,8 +186,8 @@ def _amount(got: float | str) -> tuple[float, str]:
     return float(match.group(1)), match.group(2)
 
 
-def _vectors(name: str, beside: Path) -> tuple[dict[str, float], ...]:
-    """Vectors of a file beside the cohort, or shipped with the findings, as factors of the values of a mouse."""
+def vectors_of(name: str, beside: Path) -> tuple[dict[str, float], ...]:
+    """Vectors of a file beside the one that names it, or shipped with the findings, as factors of the values of a mouse. ScenarioError."""
     from imam_sim.study.robustness import load_sets  # all of calibration, which only a plan must wait for
 
     path = beside.parent / name

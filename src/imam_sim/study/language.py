@@ -74,11 +74,8 @@ def legal_range(low: float, high: float, unit: str) -> str:
 
 def number_of(got: Any, low: float, high: float, unit: str) -> float:
     """A finite number in a range; ValueError, in the words of the user, for anything else."""
-    legal = f"a number from {legal_range(low, high, unit)}"
-    if isinstance(got, bool) or not isinstance(got, int | float):
-        raise ValueError(f"got {in_words(got)}, must be {legal}")
-    if not low <= got <= high:
-        raise ValueError(f"got {in_words(got)}, must be {legal}")
+    if isinstance(got, bool) or not isinstance(got, int | float) or not low <= got <= high:
+        raise ValueError(f"got {in_words(got)}, must be a number from {legal_range(low, high, unit)}")
     return float(got)
 
 

@@ -9,7 +9,7 @@ For those who build on it:
     data = plain(plan)                             # plain dict, json.dumps(data) works: what a study stores and a worker gets
     plan = from_plain(data)                        # reads no file
     text = plan.text()                             # the plan file again, in one form, for readers of a study
-    told = estimate(plan, rows, jobs)              # seconds and bytes of these rows, by default of all
+    scenario = plan.scenario_at("a", values)       # of nobody in particular, at a design point that the plan need not have
 
 Points and replicates are numbered from 1. `Row.seed` follows from the plan's seed and the replicate alone, so arms and points are paired.
 Where a path is given more than once, the later counts: the arm's scenario, the patient's [range], the plan's [set], that of the arm, the
@@ -23,24 +23,29 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 import tomlkit
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from imam_sim.model.observe import NAMES
 from imam_sim.study import cohort as cohorts
 from imam_sim.study.cohort import Cohort, Patient, lot, multiplied
-from imam_sim.study.cost import bytes_of, seconds_of
 from imam_sim.study.document import Document, Table, find_file, leaves, toml_value
 from imam_sim.study.language import ScenarioError, in_words, legal_value, nearest, parameters
-from imam_sim.study.scenario import COMMAND_LINE, Scenario, loads, resolved, usual_values
+from imam_sim.study.scenario import COMMAND_LINE, Scenario, Written, loads, read, resolved, usual_values
 from imam_sim.study.store import checksum, model_digest
 from imam_sim.study.toml_text import KeyPath
+
+if TYPE_CHECKING:
+    from imam_sim.model.state import Floats
+    from imam_sim.study.space_filling import Range
 
 FOLDER = "sweeps"
 ONLY_ARM = "all"  # the arm of a plan that names none
@@ -49,6 +54,15 @@ MAX_POINTS = 1_000_000
 MAX_ROWS = 10_000_000
 MAX_SEED = 2**53  # below it every reader of JSON has the same number
 MAX_TRIED = 200  # scenarios that are built to see whether values are legal together
+FEWEST_WALKS = 4  # of a morris sample: fewer have no interval
+LEVELS = 4  # of a morris sample, if it says nothing
+FOR_SENSITIVITY = ("morris", "saltelli")  # samples in which points may be drawn twice
+SIZES = {  # keys of [sample] that say how much is drawn, and for which methods
+    "size": ("lhs", "sobol", "saltelli"),
+    "trajectories": ("morris",),
+    "levels": ("morris",),
+    "second_order": ("saltelli",),
+}
 NO_FACTOR = {
     "title": "which decides nothing",
     "record.sections": "which a study does not keep",
@@ -88,6 +102,16 @@ class Estimate(NamedTuple):
     n_rows: int
     seconds: float
     bytes: float
+
+
+class Sampled(NamedTuple):
+    """A drawn design of n points in the unit cube of k ranges, as its method drew them; `which` of the plan's points, from 0, each is."""
+
+    method: str
+    spans: tuple[Range, ...]
+    places: Floats  # (n, k)
+    which: NDArray[np.int64]  # (n,)
+    second_order: bool
 
 
 class Plan(NamedTuple):
@@ -136,6 +160,10 @@ class Plan(NamedTuple):
         own = {path: value for path, value in values.items() if path not in arm.stated}
         return _changed(arm.text, own | row.factors, factors)
 
+    def scenario_at(self, arm: str, point: Point) -> Scenario:
+        """The scenario of an arm at a design point, without what belongs to a patient. ScenarioError."""
+        return _changed(self.arms[arm].text, point, {})
+
     def patient(self, replicate: int) -> dict[str, float]:
         """What the patient of a replicate drew: numbers of [range] as they are, all others as factors; empty without a cohort."""
         return self.cohort.traits(replicate) if self.cohort else {}
@@ -166,42 +194,42 @@ class Plan(NamedTuple):
         chosen = {name: arm for name, arm in self.arms.items() if name in wanted}
         return self._replace(arms=chosen, replicates=count, written=written)
 
-    def seconds(self, row: Row) -> float:
-        """About how long one core takes for a row."""
-        return self._cost(row.arm, row.factors)[0]
-
     def text(self) -> str:
         """The plan as a file says it; scenarios and the cohort stand by name."""
         order = {key: n for n, key in enumerate(_FILE_ORDER)}
         return tomlkit.dumps({key: self.written[key] for key in sorted(self.written, key=lambda key: order[key])})
 
-    def _cost(self, arm: str, point: Point) -> tuple[float, float]:
-        """Seconds and bytes of a run."""
-        costly = tuple((path, point[path]) for path in COSTLY if path in point)
-        return _cost(self.arms[arm].text, costly, len(self.outcomes))
+
+def sampled(plan: Plan) -> Sampled | None:
+    """How the points of a plan were drawn; None where they do not come from [sample] alone.
+
+    ScenarioError where they do not follow from the plan, as another version of scipy may draw others.
+    """
+    from imam_sim.study.space_filling import Range, value_in
+
+    if "sample" not in plan.written or plan.written.get("grid") or plan.written.get("table"):
+        return None
+    sample = _Sample.model_validate(plan.written["sample"])
+    logarithmic = {_canonical(path) for path in sample.log}
+    spans = [
+        Range(path, float(low), float(high), path in logarithmic)
+        for path, (low, high) in ((_canonical(path), ends) for path, ends in _flat(sample.ranges))
+    ]
+    places = sample.places([span.path for span in spans])
+    number = {tuple(point[span.path] for span in spans): n for n, point in enumerate(plan.points)}
+    drawn = [tuple(value_in(span, place) for span, place in zip(spans, row, strict=True)) for row in places.tolist()]
+    if any(values not in number for values in drawn):
+        raise ScenarioError([f"{plan.title}: its points do not follow from its [sample]; another version of scipy drew them"])
+    return Sampled(sample.method, tuple(spans), places, np.array([number[values] for values in drawn]), bool(sample.second_order))
 
 
-def estimate(plan: Plan, rows: Iterable[Row] | None = None, jobs: int = 1) -> Estimate:
-    """About what rows (by default all) need with so many at a time; on a slower machine more."""
-    if rows is None:
-        costs: Iterable[tuple[int, tuple[float, float]]] = (
-            (plan.replicates, plan._cost(arm, point)) for arm in plan.arms for point in plan.points
-        )
-    else:
-        costs = ((1, plan._cost(row.arm, row.factors)) for row in rows)
-    n_rows, seconds, longest, room = 0, 0.0, 0.0, 0.0
-    for count, (duration, size) in costs:
-        n_rows += count
-        seconds += count * duration
-        longest = max(longest, duration)
-        room += count * size
-    return Estimate(n_rows, max(seconds / jobs, longest), room)
-
-
-@lru_cache(maxsize=4096)
-def _cost(text: str, costly: tuple[tuple[str, Value], ...], n_outcomes: int) -> tuple[float, float]:
-    scenario = _loaded(text, _texts(dict(costly)))
-    return seconds_of(scenario), bytes_of(scenario, n_outcomes)
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What stands at the dotted paths of a table."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def plain(plan: Plan) -> dict[str, Any]:
@@ -234,10 +262,16 @@ def _texts(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{path}={toml_value(value)}" for path, value in values.items())
 
 
+@lru_cache(maxsize=128)
+def _read(text: str) -> Written:
+    """A canonical text, ready for other values; neither a design nor a cohort changes its preset."""
+    return read(text, OUR_TEXT).bare()
+
+
 @lru_cache(maxsize=512)
 def _loaded(text: str, changes: tuple[str, ...]) -> Scenario:
     """The scenario of a canonical text with changes, without sections."""
-    return _without_sections(loads(text, OUR_TEXT, changes))
+    return _without_sections(_read(text).scenario(changes))
 
 
 def _without_sections(scenario: Scenario) -> Scenario:
@@ -289,11 +323,32 @@ class _Arm(Table):
 
 
 class _Sample(Table):
-    method: Literal["lhs", "sobol"] = "lhs"
-    size: Annotated[int, BeforeValidator(_whole(1, MAX_POINTS))]
+    method: Literal["lhs", "sobol", "morris", "saltelli"] = "lhs"
+    size: Annotated[int, BeforeValidator(_whole(1, MAX_POINTS))] | None = None
+    trajectories: Annotated[int, BeforeValidator(_whole(FEWEST_WALKS, MAX_POINTS))] | None = None
+    levels: Annotated[int, BeforeValidator(_whole(2, 100))] | None = None
+    second_order: bool | None = None
     seed: Seed = 1
     ranges: dict[str, Any]
     log: list[str] = Field([])
+
+    def n_drawn(self, n: int) -> int:
+        """How many points are drawn of n ranges, before those that are the same count once."""
+        if self.method == "morris":
+            return (self.trajectories or 0) * (n + 1)
+        each = (2 * n + 2 if self.second_order else n + 2) if self.method == "saltelli" else 1
+        return (self.size or 0) * each
+
+    def places(self, paths: Sequence[str]) -> Floats:
+        """(n drawn, n) points in the unit cube of the ranges of paths."""
+        from imam_sim.study.space_filling import latin_hypercube, saltelli_points, sobol_points, trajectories, whole_box
+
+        if self.method == "morris":
+            return trajectories(paths, self.trajectories or 0, self.levels or LEVELS, self.seed)
+        if self.method == "saltelli":
+            return saltelli_points(len(paths), self.size or 0, bool(self.second_order), (self.seed,))
+        fill = latin_hypercube if self.method == "lhs" else sobol_points
+        return fill(whole_box(len(paths)), self.size or 0, (self.seed,))
 
 
 class _Listed(Table):
@@ -327,13 +382,23 @@ class _Origin(NamedTuple):
     word: str = ""
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of plan files."""
+    made = _File.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "A plan of many runs for imam-sim"}
+
+
 def load_plan(name_or_path: str | Path) -> Plan:
     """The plan in a file (a path, or text that ends in .toml or holds a slash) or shipped under a name.
 
     ScenarioError with every error, as `file:line: key: got, legal`: of the file itself, of its cohort and table, and what the scenario
     language says of every arm and of every value of its design. TooBig.
     """
-    document = Document(name_or_path if isinstance(name_or_path, Path) else find_file(name_or_path, FOLDER))
+    return plan_of(Document(name_or_path if isinstance(name_or_path, Path) else find_file(name_or_path, FOLDER)))
+
+
+def plan_of(document: Document) -> Plan:
+    """The plan that a document says. ScenarioError and TooBig as in `load_plan`."""
     file = document.checked(_File)
     outcomes = _outcomes(document, file)
     drawn: Cohort | None = None
@@ -505,15 +570,15 @@ def _grid(document: Document, file: _File) -> Part | None:
         if not isinstance(told, list) or not told:
             document.report(keys, f"got {in_words(told)}, must be a list of one value at least")
             continue
-        usable: list[Value] = []
+        usable: dict[Value, Value] = {}
         for value in told:
             fault = _fault(path, value) or (f"got {in_words(value)} twice" if value in usable else "")
             if fault:
                 document.report(keys, fault)
             else:
-                usable.append(_as_number(path, value))
+                usable[value] = _as_number(path, value)
         if usable:
-            values[path] = usable
+            values[path] = list(usable.values())
     combinations = (dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values()))
     return combinations, places, math.prod(len(listed) for listed in values.values())
 
@@ -535,8 +600,8 @@ def _as_number(path: str, value: Any) -> Value:
 
 
 def _sample(document: Document, file: _File) -> Part | None:
-    """Points that fill ranges evenly."""
-    from imam_sim.study.space_filling import Range, latin_hypercube, sobol_points, value_in, whole_box  # scipy.stats takes a second
+    """Points that fill ranges evenly, or as an analysis of sensitivity needs them; those that are the same count once."""
+    from imam_sim.study.space_filling import Range, value_in  # scipy.stats takes a second
 
     sample = file.sample
     if sample is None:
@@ -564,14 +629,31 @@ def _sample(document: Document, file: _File) -> Part | None:
             document.report(("sample", "log", n), f"got {in_words(path)}, must be one of the ranges{nearest(path, places)}")
     if not places:
         document.report(("sample", "ranges"), "got none, must be one at least")
-    if sample.method == "sobol" and sample.size & (sample.size - 1):
-        document.report(("sample", "size"), f"got {sample.size}, must be a power of 2 for sobol: {2 ** sample.size.bit_length()}")
+    _check_size(document, sample, len(places))
     if document.problems:
         return NO_PART, places, 1
-    fill = latin_hypercube if sample.method == "lhs" else sobol_points
-    drawn = fill(whole_box(len(spans)), sample.size, (sample.seed,))
+    drawn = sample.places([span.path for span in spans])
     points: list[Point] = [{span.path: value_in(span, place) for span, place in zip(spans, row.tolist(), strict=True)} for row in drawn]
-    return points, places, sample.size
+    if sample.method in FOR_SENSITIVITY:
+        points = list({tuple(point.values()): point for point in points}.values())
+    return points, places, len(points)
+
+
+def _check_size(document: Document, sample: _Sample, n: int) -> None:
+    """Report what is wrong with how many points are drawn of n ranges."""
+    for key, methods in SIZES.items():
+        given = getattr(sample, key) is not None
+        if given and sample.method not in methods:
+            document.report(("sample", key), f"is of no use for {sample.method}, only for {' and '.join(methods)}")
+        elif not given and sample.method in methods and key in ("size", "trajectories"):
+            document.report(("sample", key), f"missing, must be given for {sample.method}")
+    size = sample.size or 1
+    if sample.method in ("sobol", "saltelli") and size & (size - 1):
+        document.report(("sample", "size"), f"got {size}, must be a power of 2 for {sample.method}: {2 ** size.bit_length()}")
+    if sample.levels is not None and sample.levels % 2:
+        document.report(("sample", "levels"), f"got {sample.levels}, must be an even number")
+    if sample.n_drawn(n) > MAX_POINTS:
+        document.report(("sample",), f"{sample.n_drawn(n)} design points, must be at most {MAX_POINTS}")
 
 
 def _table(document: Document, file: _File) -> Part | None:
@@ -647,7 +729,7 @@ def _try(document: Document, texts: list[str], points: list[Point], places: Mapp
     for text in texts if paths else ():
         for chosen in _evenly(distinct, max(1, MAX_TRIED // len(texts))):
             try:
-                loads(text, OUR_TEXT, _texts(dict(chosen)))
+                _read(text).scenario(_texts(dict(chosen)))
             except ScenarioError as error:
                 together = ", ".join(f"{path} = {toml_value(value)}" for path, value in chosen)
                 otherwise = _Origin(places[chosen[0][0]].keys, f"with {together}: ")
@@ -671,7 +753,7 @@ def _try_patients(document: Document, arms: Mapping[str, Arm], drawn: Cohort) ->
             if path in arm.stated:
                 continue
             try:
-                loads(arm.text, OUR_TEXT, _texts({path: cohorts.with_unit(end, span.unit)}))
+                _read(arm.text).scenario(_texts({path: cohorts.with_unit(end, span.unit)}))
             except ScenarioError as error:
                 for line in error.errors:
                     document.report(("cohort",), line.removeprefix(f"{COMMAND_LINE}: "))

@@ -484,7 +484,7 @@ class Scenario(Frozen):
 
     def base_params(self) -> Parameters:
         """The parameters at time 0: defaults, then the preset, then those of the scenario."""
-        return put(Parameters(), {**usual_values(self.tissue.preset), **self.parameters})
+        return _put(self.tissue.preset, tuple(self.parameters.items()))
 
 
 class _ScenarioFile(Scenario):
@@ -499,6 +499,11 @@ def usual_values(preset: str) -> dict[str, float]:
     values = {path: parameter.default for path, parameter in parameters().items()}
     values.update({path: special.value for path, special in PRESETS[preset].items()})
     return values
+
+
+@lru_cache(maxsize=64)
+def _put(preset: str, values: tuple[tuple[str, float], ...]) -> Parameters:
+    return put(Parameters(), {**usual_values(preset), **dict(values)})
 
 
 def _wrong_parameters(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -546,21 +551,45 @@ def load(name_or_path: str | Path, sets: Iterable[str] = ()) -> Scenario:
 
 def loads(text: str, name: str = "scenario", sets: Iterable[str] = ()) -> Scenario:
     """The scenario in a text; `name` stands for its file in messages. Raises as `load` does."""
+    return read(text, name).scenario(sets)
+
+
+def read(text: str, name: str) -> Written:
+    """A text with its parents, read but not yet checked; never raises."""
     problems: list[_Problem] = []
-    document = _with_parents(text, Path(name), (), problems)
-    changes = _from_command_line(sets, problems)
-    document = _merged(document, changes)
-    _change_events(document, sets, problems)
-    for shipped in (False, True):
-        document = _with_treatments(document, Path(name), problems, shipped)
-    if "duration" in changes.data and "sections" not in changes.data.get("record", {}):
-        _drop_late_sections(document.data)
-    scenario = _checked(document, name, problems)
-    if problems or scenario is None:
-        raise ScenarioError([str(problem) for problem in _in_order(problems)])
-    edges = [document.places.get(("tissue", edge)) for edge in ("width", "height")]
-    _refuse_too_big(scenario, COMMAND_LINE if COMMAND_LINE in edges else _place(document, ("tissue",)) or printable(name))
-    return scenario
+    return Written(name, _with_parents(text, Path(name), (), problems), tuple(problems))
+
+
+class Written(NamedTuple):
+    """A text that was read once, from which scenarios with other values are made as often as one likes."""
+
+    name: str
+    document: _Document
+    problems: tuple[_Problem, ...]
+
+    def bare(self) -> Written:
+        """A canonical text without the parameters that are as usual: while the preset stays, it makes equal scenarios, and sooner."""
+        data = self.document.data
+        usual = usual_values(data["tissue"]["preset"])
+        own = {path: value for path, value in data["parameters"].items() if value != usual[path]}
+        return self._replace(document=self.document._replace(data={**data, "parameters": own}))
+
+    def scenario(self, sets: Iterable[str] = ()) -> Scenario:
+        """What `loads` gives for the text, changed by PATH=VALUE texts; raises as it does."""
+        sets, problems, name = tuple(sets), list(self.problems), self.name
+        changes = _from_command_line(sets, problems)
+        document = _merged(self.document, changes)
+        _change_events(document, sets, problems)
+        for shipped in (False, True):
+            document = _with_treatments(document, Path(name), problems, shipped)
+        if "duration" in changes.data and "sections" not in changes.data.get("record", {}):
+            _drop_late_sections(document.data)
+        scenario = _checked(document, name, problems)
+        if problems or scenario is None:
+            raise ScenarioError([str(problem) for problem in _in_order(problems)])
+        edges = [document.places.get(("tissue", edge)) for edge in ("width", "height")]
+        _refuse_too_big(scenario, COMMAND_LINE if COMMAND_LINE in edges else _place(document, ("tissue",)) or printable(name))
+        return scenario
 
 
 def names() -> list[str]:
@@ -728,9 +757,9 @@ def _from_command_line(sets: Iterable[str], problems: list[_Problem]) -> _Docume
 
 
 def _change_events(document: _Document, sets: Iterable[str], problems: list[_Problem]) -> None:
-    """What event.NAME.KEY=VALUE texts say about events that have a name; changes the document in place."""
+    """What event.NAME.KEY=VALUE texts say about events that have a name; changes the document, but no list or table in it."""
     events = document.data.get("event", [])
-    events = events if isinstance(events, list) else []
+    events = list(events) if isinstance(events, list) else []
     named = {event["name"]: n for n, event in enumerate(events) if isinstance(event, dict) and isinstance(event.get("name"), str)}
     for text in sets:
         path, equals, written = text.partition("=")
@@ -753,6 +782,7 @@ def _change_events(document: _Document, sets: Iterable[str], problems: list[_Pro
             )
             continue
         document.places[("event", named[words[1]], *keys)] = COMMAND_LINE
+        document.data["event"] = events
 
 
 def _changed(node: Any, keys: KeyPath, value: Any) -> Any:
@@ -809,7 +839,8 @@ def _drop_late_sections(data: dict[str, Any]) -> None:
     """Leave out the sections that a duration from the command line cuts off; what cannot be read is told by the checks."""
     with contextlib.suppress(KeyError, TypeError, ValueError):
         end = amount_of(data["duration"], HOURS, "36 h")
-        data["record"]["sections"] = [time for time in data["record"]["sections"] if amount_of(time, HOURS, "36 h") <= end]
+        sections = [time for time in data["record"]["sections"] if amount_of(time, HOURS, "36 h") <= end]
+        data["record"] = {**data["record"], "sections": sections}
 
 
 def _settable(name: str) -> tuple[str, ...] | None:

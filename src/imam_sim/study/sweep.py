@@ -15,27 +15,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from functools import lru_cache
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from imam_sim.study.branch import Course, courses, past
+from imam_sim.study.branch import Course, courses
+from imam_sim.study.groups import BATCH, MOST_IN_A_BATCH, SPLITS, Forecast, groups, pieces_at_least
 from imam_sim.study.ledger import DONE, PARKED, PLAN, Run, RunLedger
 from imam_sim.study.plan import Plan, Row, from_plain, plain
 from imam_sim.study.simulate import kernels_ready, prepare_kernels
 from imam_sim.study.store import StoreRefused, checksum, model_digest, write_whole
-from imam_sim.study.workers import Here
+from imam_sim.study.workers import Here, leaving_off
 
-BATCH = 5.0  # s, what a batch should take, so that sending it costs nothing and little is lost with it
-MOST_IN_A_BATCH = 1000
 TRIES = 3  # with others, alone, and with nothing else going on
-SPLITS = 2  # batches for each process at least, while there are rows enough
 HOPELESS = 10  # rows that cost their processes, while not one is done, before the sweep gives up
 PATIENCE = 0.2  # s between two looks at whether to stop
 STEADY = 5  # runs after which their mean duration is believed
-EVENT = "event."  # front of the paths of factors that change events, which rows with one past may differ in
 
 
 class Shard(NamedTuple):
@@ -99,7 +95,10 @@ def unpacked(block: bytes, outcomes: str, n_outcomes: int) -> Course | None:
 
 
 def run_batch(plan_text: str, rows: Sequence[tuple[Any, ...]]) -> list[Given]:
-    """What rows give, in any order. MemoryError; nothing else, as a row that cannot be run has a note."""
+    """What rows give, in any order; not all of them where this process is to leave off.
+
+    MemoryError; nothing else, as a row that cannot be run has a note.
+    """
     plan = _plan_of(plan_text)
     given = []
     scenarios: dict[int, list[tuple[Row, Any]]] = {}
@@ -118,6 +117,8 @@ def run_batch(plan_text: str, rows: Sequence[tuple[Any, ...]]) -> list[Given]:
                 given.append(Given(key, ended.seconds, b"", "", _said(ended.course)))
             else:
                 given.append(Given(key, ended.seconds, *packed(ended.course), ""))
+            if leaving_off():
+                return given
     return given
 
 
@@ -151,7 +152,7 @@ def open_sweep(folder: Path | str, plan: Plan) -> RunLedger:
                 raise StoreRefused(f"{ledger.folder}: holds a sweep of another plan, {there['title']!r}; choose another --out")
         write_plan(ledger.folder, plan_in(ledger))
     except BaseException:
-        ledger.close()
+        ledger.abandon()
         raise
     return ledger
 
@@ -191,44 +192,53 @@ def sweep(
     plan: Plan,
     work: Work = EVERYTHING,
     executor: Executor | None = None,
-    jobs: int = 1,
+    jobs: int | Callable[[], int] = 1,
     progress: Callable[[int, int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Told:
     """Run what is missing of a plan, `jobs` batches at a time in an executor, by default one after the other in this process.
 
-    `progress` gets how many rows are done, how many are parked and how many there are; where `stop`, asked often, says so, what runs is
-    finished and nothing more is begun. OSError; MemoryError where every process dies; whatever else an executor raises.
+    Where more may come to work, `jobs` is asked again and again how many there are; what is below 1 counts as 1.
+    `progress` gets how many rows are done, how many are parked and how many there are. Where `stop`, asked often, says so, runs under way
+    are finished, in executors that cannot `leave_off` with all others of their batch, and nothing more is begun. OSError; MemoryError
+    where every process dies; whatever else an executor raises.
     """
     begun = time.monotonic()
     known = ledger.known()
-    groups, n_rows, n_done, n_parked, todo = 0, 0, 0, 0, 0
-    for group in _groups(plan, work):
+    n_groups, n_rows, n_done, n_parked, todo = 0, 0, 0, 0, 0
+    for group in groups(plan, work.arms, work.shard):
         left = [row for row in group if _is_missing(row, known, work)]
         n_rows += len(group)
         n_done += sum(known.get(row.key) == DONE for row in group)
         n_parked += 0 if work.retry_failed else sum(known.get(row.key) == PARKED for row in group)
         todo += len(left)
-        groups += bool(left)
-    pieces = max(1, math.ceil(SPLITS * jobs / max(groups, 1)))
-    parts = ([row for row in group if _is_missing(row, known, work)] for group in _groups(plan, work))
-    supply = _Supply(plan, parts, todo, jobs, pieces, work.max_rows)
+        n_groups += bool(left)
+
+    def room() -> int:
+        return max(jobs() if callable(jobs) else jobs, 1)
+
+    wanted = todo if work.max_rows is None else min(todo, work.max_rows)
+    supply = _Supply(plan, missing(plan, work, known), wanted, room, n_groups)
+
+    def over() -> str:
+        if stop and stop():
+            return "interrupted"
+        return "time" if time.monotonic() - begun >= work.seconds else ""
+
     if todo and not kernels_ready():
         prepare_kernels()  # once, not in every process at the same time
-    crew = _Crew(executor or Here(), jobs, json.dumps(plain(plan._replace(points=()))))
+    crew = _Crew(executor or Here(lambda: bool(over())), room, json.dumps(plain(plan._replace(points=()))))
     made, stopped = 0, ""
     while True:
         while not stopped and (batch := crew.wanted() or (supply.next() if crew.has_room() else None)):
-            if stop and stop():
-                stopped = "interrupted"
-            elif time.monotonic() - begun >= work.seconds:
-                stopped = "time"
-            else:
+            stopped = over()
+            if not stopped:
                 crew.begin(batch)
         if not crew.waiting:
             break
-        if not stopped and stop and stop():
-            stopped = "interrupted"
+        stopped = stopped or over()
+        if stopped:
+            crew.leave_off()
         ended = crew.ended()
         if ended:
             ledger.add(ended)
@@ -238,60 +248,29 @@ def sweep(
             n_parked += sum(run.status == PARKED for run, _ in ended)
         if progress:
             progress(n_done, n_parked, n_rows)
+    if stopped == "time" and made == wanted:
+        stopped = ""
     if not stopped and made < todo:
         stopped = "rows"
     return Told(n_rows, n_done, n_parked, made, time.monotonic() - begun, stopped)
 
 
-def missing(plan: Plan, work: Work, known: dict[str, str]) -> Iterator[Row]:
-    """The rows that a call has to make, where the status of others is known by key."""
-    rows = (row for group in _groups(plan, work) for row in group if _is_missing(row, known, work))
-    return islice(rows, work.max_rows)
+def missing(plan: Plan, work: Work, known: dict[str, str]) -> Iterator[list[Row]]:
+    """The rows that a call has to make, in groups, where the status of others is known by key."""
+    left = math.inf if work.max_rows is None else work.max_rows
+    for group in groups(plan, work.arms, work.shard):
+        rows = [row for row in group if _is_missing(row, known, work)]
+        rows = rows[: int(min(len(rows), left))]
+        left -= len(rows)
+        if rows:
+            yield rows
+        if not left:
+            return
 
 
 def _is_missing(row: Row, known: dict[str, str], work: Work) -> bool:
     status = known.get(row.key)
     return status is None or (work.retry_failed and status == PARKED)
-
-
-def _groups(plan: Plan, work: Work) -> Iterator[list[Row]]:
-    """Rows that may share their past, together: those of a replicate whose arms have one past and whose points differ in events at most."""
-    kin = _kin(plan)
-    wanted = set(work.arms or plan.arms)
-    count = 0
-    for of_replicate in _by_replicate(plan.rows()):
-        groups: dict[Any, list[Row]] = {}
-        for row in of_replicate:
-            still = tuple(item for item in sorted(row.factors.items()) if not item[0].startswith(EVENT))
-            groups.setdefault((still, kin[row.arm]), []).append(row)
-        for group in groups.values():
-            count += 1
-            chosen = [row for row in group if row.arm in wanted]
-            if chosen and count % work.shard.of == work.shard.number % work.shard.of:
-                yield chosen
-
-
-def _by_replicate(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    together: list[Row] = []
-    for row in rows:
-        if together and row.replicate != together[0].replicate:
-            yield together
-            together = []
-        together.append(row)
-    if together:
-        yield together
-
-
-def _kin(plan: Plan) -> dict[str, int]:
-    """For each arm a number that arms with one past share, as far as the first design point shows."""
-    found: dict[str, int] = {}
-    pasts: list[str] = []
-    for row in plan._replace(points=plan.points[:1], replicates=1).rows():
-        text = past(plan.scenario_of(row))
-        if text not in pasts:
-            pasts.append(text)
-        found[row.arm] = pasts.index(text)
-    return found
 
 
 class _Batch(NamedTuple):
@@ -304,10 +283,10 @@ class _Batch(NamedTuple):
 class _Supply:
     """Cuts what is missing into batches that take about as long as they should."""
 
-    def __init__(self, plan: Plan, groups: Iterable[list[Row]], todo: int, jobs: int, pieces: int, max_rows: int | None) -> None:
-        self._plan = plan
-        self._parts = (part for group in groups for part in _cut(group, pieces))
-        self._left = todo if max_rows is None else min(todo, max_rows)
+    def __init__(self, plan: Plan, parts: Iterable[list[Row]], wanted: int, jobs: Callable[[], int], n_groups: int) -> None:
+        self._forecast = Forecast(plan)
+        self._parts = (part for group in parts for part in self._forecast.cut(group, pieces_at_least(n_groups, max(jobs(), 1))))
+        self._left = wanted
         self._jobs = jobs
         self._seconds, self._count = 0.0, 0
 
@@ -320,30 +299,23 @@ class _Supply:
         """The next batch; None where nothing more is to be done."""
         rows: list[Row] = []
         seconds = 0.0
-        even = math.ceil(self._left / (SPLITS * self._jobs))
+        even = math.ceil(self._left / (SPLITS * self._jobs()))
         for part in self._parts:
             rows += part
-            seconds += len(part) * self._seconds_of(part[0])
+            seconds += self._seconds_of(part)
             if seconds >= BATCH or len(rows) >= min(even, MOST_IN_A_BATCH):
                 break
-        rows = rows[: self._left]
         self._left -= len(rows)
         return _Batch(rows) if rows else None
 
-    def _seconds_of(self, row: Row) -> float:
-        return self._seconds / self._count if self._count >= STEADY else self._plan.seconds(row)
-
-
-def _cut(rows: list[Row], pieces: int) -> Iterator[list[Row]]:
-    length = math.ceil(len(rows) / pieces)
-    for first in range(0, len(rows), max(length, 1)):
-        yield rows[first : first + length]
+    def _seconds_of(self, rows: list[Row]) -> float:
+        return len(rows) * self._seconds / self._count if self._count >= STEADY else self._forecast.seconds(rows)
 
 
 class _Crew:
     """Batches under way in an executor; rows of one whose process died are tried alone, then with nothing else going on, then parked."""
 
-    def __init__(self, executor: Executor, jobs: int, plan_text: str) -> None:
+    def __init__(self, executor: Executor, jobs: Callable[[], int], plan_text: str) -> None:
         self._executor = executor
         self._jobs = jobs
         self._plan_text = plan_text
@@ -354,15 +326,20 @@ class _Crew:
     def has_room(self) -> bool:
         """Whether another batch may begin."""
         alone = any(batch.deaths == TRIES - 1 for batch in self.waiting.values()) or bool(self._suspects)
-        return len(self.waiting) < self._jobs and not alone
+        return len(self.waiting) < self._jobs() and not alone
 
     def wanted(self) -> _Batch | None:
         """A suspect whose turn it is."""
-        if not self._suspects or len(self.waiting) >= self._jobs:
+        if not self._suspects or len(self.waiting) >= self._jobs():
             return None
         if any(batch.deaths == TRIES - 1 for batch in (*self.waiting.values(), self._suspects[0])) and self.waiting:
             return None
         return self._suspects.popleft()
+
+    def leave_off(self) -> None:
+        """Let batches under way end with the run that they are at, where the executor can tell them."""
+        if leave_off := getattr(self._executor, "leave_off", None):
+            leave_off()
 
     def begin(self, batch: _Batch) -> None:
         """Send a batch."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -43,7 +44,7 @@ def done(work: Callable[[Item], Result], items: Mapping[Key, Item], jobs: int) -
     pool = ProcessPoolExecutor(min(jobs, len(items)), multiprocessing.get_context("spawn"), _begin)
     finished = False
     try:
-        with _deaf_to_interruption():
+        with deaf_to_interruption():
             waiting: dict[Future[Result], Key] = {pool.submit(work, item): key for key, item in items.items()}
         for future in as_completed(waiting):
             yield waiting.pop(future), future.result()
@@ -58,15 +59,30 @@ def done(work: Callable[[Item], Result], items: Mapping[Key, Item], jobs: int) -
                 process.join()
 
 
+_wished: Callable[[], bool] = bool  # of this process: whether its work should leave off; nobody has wished for it yet
+
+
+def leaving_off() -> bool:
+    """Whether work of this process should give back what it has done, and leave the rest."""
+    return _wished()
+
+
 class Here(Executor):
-    """Work is done at once, by the process that asks for it."""
+    """Work is done at once, by the process that asks for it; it leaves off where `wished` says so."""
+
+    def __init__(self, wished: Callable[[], bool] = bool) -> None:
+        self._wished = wished
 
     def submit(self, work: Callable[..., Result], /, *args: Any, **named: Any) -> Future[Result]:
+        global _wished
         future: Future[Result] = Future()
+        before, _wished = _wished, self._wished
         try:
             future.set_result(work(*args, **named))
         except Exception as error:
             future.set_exception(error)
+        finally:
+            _wished = before
         return future
 
 
@@ -78,7 +94,12 @@ class Lanes(Executor):
     """
 
     def __init__(self, jobs: int) -> None:
-        self._lanes = [_Lane() for _ in range(jobs)]
+        self._open_until_wished, self._wish = multiprocessing.Pipe(duplex=False)
+        self._lanes = [_Lane(self._open_until_wished) for _ in range(jobs)]
+
+    def leave_off(self) -> None:
+        """Let all work that is under way give back what it has done, and leave the rest."""
+        self._wish.close()
 
     def submit(self, work: Callable[..., Result], /, *args: Any, **named: Any) -> Future[Result]:
         lane = min(self._lanes, key=_Lane.waiting)
@@ -87,6 +108,8 @@ class Lanes(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         for lane in self._lanes:
             lane.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+        self._wish.close()
+        self._open_until_wished.close()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.shutdown(wait=kind is None, cancel_futures=True)
@@ -100,11 +123,12 @@ class Lanes(Executor):
 class _Lane:
     """One process, or the one that stands in for it, and what it has to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_until_wished: Connection) -> None:
+        self._open_until_wished = open_until_wished
         self._begin()
 
     def _begin(self) -> None:
-        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
+        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (self._open_until_wished,))
         self.processes: set[Any] = set()
         self.futures: list[Future[Any]] = []
 
@@ -115,7 +139,7 @@ class _Lane:
 
     def submit(self, work: Callable[..., Result], /, *args: Any, **named: Any) -> Future[Result]:
         before = set(multiprocessing.active_children())
-        with _deaf_to_interruption():
+        with deaf_to_interruption():
             try:
                 future = self.pool.submit(work, *args, **named)
             except BrokenExecutor:
@@ -128,7 +152,7 @@ class _Lane:
 
 
 @contextmanager
-def _deaf_to_interruption() -> Iterator[None]:
+def deaf_to_interruption() -> Iterator[None]:
     """Processes that are started inside leave Ctrl-C to their parent from their first moment."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -140,8 +164,11 @@ def _deaf_to_interruption() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _begin() -> None:
-    """A process that works ends with its parent."""
+def _begin(open_until_wished: Connection | None = None) -> None:
+    """A process that works ends with its parent, and leaves off where the other end of a pipe is closed."""
+    global _wished
+    if open_until_wished is not None:
+        _wished = open_until_wished.poll
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
