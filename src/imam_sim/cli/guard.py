@@ -26,10 +26,11 @@ class Exit(IntEnum):
     """What the exit code of a command says."""
 
     OK = 0
+    NOT_SUPPORTED = 1  # a hypothesis, where the user wants its verdict as exit code
     BAD_INPUT = 2
     NUMERIC = 3  # a field or a cell left its legal range, or a digest differs
     DISK = 4  # disk or permission
-    REFUSED = 5  # too big, or stopped by a limit
+    REFUSED = 5  # too big, stopped by a limit, or what ran it has gone
     DAMAGED = 6  # a damaged or foreign store
     IN_USE = 7
     FAILED_ROWS = 8
@@ -60,6 +61,9 @@ def verdict(error: BaseException) -> tuple[list[str], Exit] | None:
         return [str(error)], Exit.IN_USE
     if store and isinstance(error, store.StoreRefused):
         return [str(error)], Exit.BAD_INPUT
+    executors = sys.modules.get("imam_sim.study.executors")
+    if executors and isinstance(error, executors.Lost):
+        return [str(error)], Exit.REFUSED
     return None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from imam_sim.cli import completion
 from imam_sim.cli.guard import Exit, main, verdict
 from imam_sim.cli.talk import echo_json
 
@@ -21,20 +22,22 @@ PLAIN_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]*"
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completion.scenarios)
 @click.option("--json", "as_json", is_flag=True, help="One JSON list with the errors of every file.")
 def check(files: tuple[str, ...], as_json: bool) -> None:
-    """Check scenario files, or shipped scenarios by name, without running them.
+    """Check files of any kind, or what ships by name, without running them.
 
-    Prints one line per error: where, what was got, what is legal. Exit code 2 where there is any, 5 where only memory is short.
+    Scenarios, plans of sweeps, hypotheses and cohorts are told apart by what is in them. Prints one line per error: where, what was got,
+    what is legal. Exit code 2 where there is any, 5 where only memory is short.
     """
-    from imam_sim.study.scenario import ScenarioError, TooBig, load
+    from imam_sim.study.scenario import ScenarioError, TooBig
+    from imam_sim.study.shelf import check as read
 
     worst = Exit.OK
     report: list[dict[str, Any]] = []
     for file in files:
         try:
-            load(file)
+            read(file)
         except (ScenarioError, TooBig) as error:
             lines, code = verdict(error) or ([], Exit.BAD_INPUT)
             worst = code if worst != Exit.BAD_INPUT else worst
@@ -81,7 +84,7 @@ def scenarios(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("path", required=False)
+@click.argument("path", required=False, shell_complete=completion.paths)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 def params(path: str | None, as_json: bool) -> None:
     """List the parameters of the model, or show those at PATH.
@@ -151,11 +154,12 @@ def _show_one(parameter: Parameter) -> None:
 
 
 @main.command()
-def schema() -> None:
-    """Print the JSON Schema of scenario files, for editors."""
-    from imam_sim.study.scenario import schema as scenario_schema
+@click.argument("kind", type=click.Choice(["scenario", "plan", "hypothesis"]), default="scenario")
+def schema(kind: str) -> None:
+    """Print the JSON Schema of a kind of file, for editors.  [default: scenario]"""
+    from imam_sim.study.shelf import schema as of
 
-    echo_json(scenario_schema())
+    echo_json(of(kind))
 
 
 @main.command()
@@ -182,7 +186,7 @@ def outcomes(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.treatments)
 @click.option(
     "--format", "form", type=click.Choice(["text", "md"]), default="text", show_default=True, help="Text of 80 columns, or Markdown."
 )
@@ -277,19 +281,94 @@ title = "{title}"
 """
 
 
-@main.command()
-@click.argument("name", default="my_scenario")
-@click.option("--from", "origin", default="acute_injury", show_default=True, help="Shipped scenario, or .toml file, to start from.")
-def new(name: str, origin: str) -> None:
-    """Write a commented scenario file NAME.toml here, to be changed by hand. Never overwrites."""
-    from imam_sim.study.scenario import load
+HYPOTHESIS_STARTER = """\
+# {name}: a hypothesis for imam-sim
+#
+# A line that starts with # does nothing; take the # away to use it.
+# Check this file:      imam-sim check {name}.toml
+# Lock it, and test it: imam-sim test {name}.toml --register
+# What can be measured: imam-sim outcomes
 
-    stem = name.removesuffix(".toml")
+schema = 1
+title = "{title}"
+# Why do you expect it? Say so in your own words before the first run.
+because = "Monocytes of the blood become the macrophages that clear debris. With fewer of them the muscle heals later."
+# sources = ["Arnold 2007, J Exp Med"]
+scenario = "{origin}"
+seed = 1
+
+[set]                                # of both arms; a small tissue and long steps are quick
+"tissue.width" = "0.3 mm"
+"tissue.height" = "0.3 mm"
+"numerics.step" = "1 h"
+"record.every" = "12 h"
+duration = "15 d"
+
+[control]
+name = "control"
+# [[control.event]]                  # events of the control arm only, as in a scenario
+
+[treated]
+name = "treated"
+set = {{ "monocyte.entry.stimulated_rate" = 0.003 }}     # parameters of the treated arm only
+# [[treated.event]]
+# kind = "treat"                     # `imam-sim treatments` lists the drugs
+# drug = "ccr2_antagonist"
+# start = "0 d"
+
+[prediction]
+outcome = "fibre_area"               # `imam-sim outcomes` tells what it is, and its unit
+summary = "day 14"                   # or: end, mean, peak, area, time to peak, days 2-7, peak days 2-7, ...
+unit = "1"
+contrast = "difference"              # or "ratio"
+direction = "less"                   # or "greater", "equivalent" (then: within = 0.1)
+at_least = 0.1                       # the smallest effect that would matter
+
+[design]
+pairs = 20                           # or: precision = 0.05 with max_pairs = 100
+
+# [robustness]                       # does it hold for other plausible parameters?
+# draws = 12
+# pairs = 3
+# sets = "accepted_sets.csv"         # sets that fit findings about as well as the usual one
+"""
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option(
+    "--from",
+    "origin",
+    metavar="NAME_OR_FILE",
+    shell_complete=completion.origins,
+    help="Scenario to start from, or a hypothesis to copy: the name of a shipped one, or a .toml file.  [default: acute_injury]",
+)
+@click.option("--hypothesis", is_flag=True, help="A hypothesis, to be put to the test, in place of a scenario.")
+def new(name: str | None, origin: str | None, hypothesis: bool) -> None:
+    """Write a commented file NAME.toml here, to be changed by hand. Never overwrites.
+
+    It is a scenario, or a hypothesis where you ask for one or start from one.
+    """
+    from imam_sim.study import shelf
+
+    origin = origin or "acute_injury"
+    kind = shelf.kind_of(origin)
+    hypothesis = hypothesis or kind == shelf.HYPOTHESIS
+    usual = "my_hypothesis" if hypothesis else "my_scenario"
+    stem = (usual if name is None else name).removesuffix(".toml")
     if not re.fullmatch(PLAIN_NAME, stem):
         raise click.UsageError(f"{name!r} is no name for a file: use letters, digits, _ and -")
-    load(origin)
+    if kind not in (shelf.SCENARIO, shelf.HYPOTHESIS):
+        raise click.UsageError(f"--from {origin}: is a {kind}, must be a scenario or a hypothesis")
+    shelf.check(origin)
+    if kind == shelf.HYPOTHESIS:
+        from imam_sim.study.hypothesis import load_hypothesis
+
+        text = load_hypothesis(origin).text
+    else:
+        starter = HYPOTHESIS_STARTER if hypothesis else STARTER
+        text = starter.format(name=stem, title=stem.replace("_", " "), origin=origin)
     file = Path(f"{stem}.toml")
-    text = STARTER.format(name=stem, title=stem.replace("_", " "), origin=origin)
     try:
         with file.open("x", encoding="utf-8") as target:
             target.write(text)
