@@ -5,13 +5,14 @@ A box lies in the unit cube of the stated ranges: 0 is the low end of a range an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.stats import gaussian_kde, qmc
 
 from imam_sim.model.state import Flags, Floats
+from imam_sim.study.cohort import lot
 
 GRID = 512  # places at which densities are compared
 FEWEST = 3  # points that a density needs
@@ -46,6 +47,39 @@ def sobol_points(box: Floats, n_points: int, seeds: Iterable[int]) -> Floats:
     """(n_points, n) points in a box from a scrambled Sobol sequence; n_points is a power of 2. The same seeds, the same points."""
     even = qmc.Sobol(len(box), rng=list(seeds)).random(n_points)
     return box[:, 0] + even * (box[:, 1] - box[:, 0])
+
+
+def trajectories(paths: Sequence[str], number: int, levels: int, seed: int) -> Floats:
+    """(number (n + 1), n) walks through the unit cube for elementary effects, one after the other [morris1991].
+
+    A walk begins at a place of a grid with an even number of `levels` along each range and moves each range once, in an order by lot, by
+    levels / (2 (levels - 1)), up or down. All is drawn by lot of seed, walk and path.
+    """
+    half = levels // 2
+    walks = np.empty((number, len(paths) + 1, len(paths)))
+    for t in range(number):
+        low = np.array([int(lot(seed, f"walk {t}, level of {path}") * half) for path in paths])
+        up = np.array([lot(seed, f"walk {t}, way of {path}") < 0.5 for path in paths])
+        order = np.argsort([lot(seed, f"walk {t}, turn of {path}") for path in paths], kind="stable")
+        at = np.where(up, low, low + half)
+        walks[t, 0] = at
+        for n, p in enumerate(order, start=1):
+            at[p] += half if up[p] else -half
+            walks[t, n] = at
+    return walks.reshape(-1, len(paths)) / (levels - 1)
+
+
+def saltelli_points(n: int, n_base: int, second_order: bool, seeds: Iterable[int]) -> Floats:
+    """(n_base (n + 2), n) points of the unit cube for Sobol indices [saltelli2010], n_base (2 n + 2) with `second_order`.
+
+    A and B are two points from one scrambled Sobol sequence of twice the dimensions; n_base is a power of 2. For each pair come A, then A
+    with one coordinate of B after the other, with `second_order` B with those of A, then B. The same seeds, the same points.
+    """
+    both = sobol_points(whole_box(2 * n), n_base, seeds)
+    a, b = both[:, np.newaxis, :n], both[:, np.newaxis, n:]
+    own = np.eye(n, dtype=np.bool_)
+    crossed = [np.where(own, b, a)] + ([np.where(own, a, b)] if second_order else [])
+    return np.concatenate([a, *crossed, b], axis=1).reshape(-1, n)
 
 
 def value_in(span: Range, place: float) -> float:
