@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from imam_sim.cli import Exit, main
 from imam_sim.cli.guard import WAYS_OUT
 from imam_sim.cli.talk import Interruption, program
+from imam_sim.study import simulate as simulating
 from imam_sim.study import store
 from imam_sim.study.simulate import prepare_kernels
 from imam_sim.study.store import RunFolder, export, read_outcomes, read_scenario
@@ -61,7 +62,7 @@ def run(*words: object) -> Result:
 def _kernels_once() -> Iterator[None]:
     prepare_kernels()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "prepare_kernels", lambda: None)
+        patch.setattr(simulating, "prepare_kernels", lambda: None)
         yield
 
 
@@ -249,9 +250,9 @@ def test_a_pause_in_the_first_moments_of_a_demo_does_not_spoil_its_folder(monkey
     def broken() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "prepare_kernels", broken)
+    monkeypatch.setattr(simulating, "prepare_kernels", broken)
     assert run("demo", "--days", "0.1").exit_code == Exit.INTERRUPTED
-    monkeypatch.setattr(store, "prepare_kernels", lambda: None)
+    monkeypatch.setattr(simulating, "prepare_kernels", lambda: None)
     result = run("demo", "--days", "0.1")
     assert result.exit_code == Exit.OK
     assert all(Path(line).is_file() for line in result.stdout.splitlines())
@@ -275,7 +276,7 @@ def test_the_demo_shows_a_picture_before_it_runs(monkeypatch: pytest.MonkeyPatch
     def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "prepare_kernels", stop)
+    monkeypatch.setattr(simulating, "prepare_kernels", stop)
     result = run("demo", "--days", "1")
     path = Path(result.stderr.splitlines()[0].partition(": ")[2])
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

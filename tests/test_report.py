@@ -16,6 +16,8 @@ from matplotlib.collections import QuadMesh
 from imam_sim.cli import Exit, main
 from imam_sim.model.observe import NAMES
 from imam_sim.show import bands
+from imam_sim.show import report as reporting
+from imam_sim.show.gallery import plot_study
 from imam_sim.show.report import report, svg
 from imam_sim.study.plan import Row, load_plan
 from imam_sim.study.results import Study
@@ -85,7 +87,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(study: Path) -> tuple[str, dict]:
-    return report(study)
+    page, numbers = report(study)
+    return page, numbers()
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +128,7 @@ def test_titles_are_texts_and_not_marks(page: str) -> None:
 
 def test_a_dollar_in_a_title_is_a_dollar(tmp_path: Path) -> None:
     folder = invented(tmp_path, GRID.replace("two factors", "5 $ and 6 $_{x"), by_factors, 10)
-    assert bands.plot_study(folder)[0].is_file()
+    assert plot_study(folder).written[0].is_file()
 
 
 def test_a_page_says_what_is_done_and_what_failed(page: str) -> None:
@@ -209,6 +212,14 @@ def test_the_least_enzyme_is_an_option(study: Path) -> None:
     assert "7 had less" in none["no_trial_because"]
 
 
+def test_of_a_large_trial_only_what_it_needs_is_read(study: Path, made: tuple[str, dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "MOST_HELD", 0)
+    arms = report(study)[1]()["trial"]["arms"]
+    assert list(arms[0]["baseline"]) == ["creatine_kinase", "muscle_test"]
+    for one, other in zip(arms, made[1]["trial"]["arms"], strict=True):
+        assert {**one, "baseline": None} == {**other, "baseline": None}
+
+
 def test_arms_that_are_no_trial_say_why_and_others_nothing(study: Path, tmp_path: Path) -> None:
     assert "These arms cannot be read as a trial: no patient has all arms" in report(study, 9000.0)[0]
     assert "trial" not in Page(report(invented(tmp_path, GRID, by_factors, 10))[0]).ids
@@ -225,34 +236,22 @@ def test_a_study_without_a_run_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_a_grid_of_two_factors_is_a_heat_map_of_means(tmp_path: Path) -> None:
     with Study.open(invented(tmp_path, GRID, by_factors, 10)) as opened:
-        drawn, _ = bands.shown(opened)
-    over = bands.over_design(drawn)
-    assert over is not None
-    assert over.kind == "heat_maps"
-    axes = over.figure.axes[0]
+        figure = bands.heat_maps(bands.shown(opened))
+    assert figure is not None
+    axes = figure.axes[0]
     mesh = next(one for one in axes.collections if isinstance(one, QuadMesh))
     np.testing.assert_allclose(np.asarray(mesh.get_array()), [[100.3, 200.3, 400.3], [100.6, 200.6, 400.6]])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("cd4.tolerance", "event.trigger.fraction")
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "0.2", "0.4"]
 
 
-def test_one_factor_is_a_curve_of_means_for_each_arm(tmp_path: Path) -> None:
-    text = GRID.replace('"event.trigger.fraction" = [0.3, 0.6]\n', "")
-    with Study.open(invented(tmp_path, text, by_factors, 10)) as opened:
-        drawn, _ = bands.shown(opened)
-    over = bands.over_design(drawn)
-    assert over is not None
-    assert over.kind == "curves"
-    line = over.figure.axes[0].lines[0]
-    np.testing.assert_allclose(np.asarray(line.get_xydata(), np.float64), [[0.1, 100.0], [0.2, 200.0], [0.4, 400.0]])
-
-
 def test_other_designs_have_tables_and_no_picture(tmp_path: Path) -> None:
     text = GRID + '"cd4.ifn_rate" = [0.5, 1.0]\n'
     page, numbers = report(invented(tmp_path, text, by_factors, 10))
     assert "The design has no picture" in page
-    assert len(numbers["ends"]) == len(cells(page, "Outcomes at the end")) == 12
-    assert numbers["ends"][0]["factors"] == {"cd4.tolerance": 0.1, "event.trigger.fraction": 0.3, "cd4.ifn_rate": 0.5}
+    ends = numbers()["ends"]
+    assert len(ends) == len(cells(page, "Outcomes at the end")) == 12
+    assert ends[0]["factors"] == {"cd4.tolerance": 0.1, "event.trigger.fraction": 0.3, "cd4.ifn_rate": 0.5}
 
 
 @pytest.mark.slow
@@ -271,7 +270,7 @@ def test_a_page_of_every_outcome_and_the_most_arms_stays_below_five_megabytes(tm
 
 def test_curves_of_few_arms_have_bands_and_of_many_their_own_panels(study: Path) -> None:
     with Study.open(study) as opened:
-        drawn, _ = bands.shown(opened)
+        drawn = bands.shown(opened)
     looks = bands.pens([one.label for one in drawn.spreads], [True, False, False])
     axes = bands.bands(drawn, looks).axes
     assert [one.get_title("left") for one in axes] == ["Macrophages [cells/mm²]", "Creatine kinase [U/L]", "Muscle test [points]"]
@@ -282,7 +281,7 @@ def test_curves_of_few_arms_have_bands_and_of_many_their_own_panels(study: Path)
 
 def test_a_picture_takes_the_width_of_its_page(study: Path) -> None:
     with Study.open(study) as opened:
-        drawn, _ = bands.shown(opened)
+        drawn = bands.shown(opened)
     text = svg(bands.bands(drawn, bands.pens([one.label for one in drawn.spreads])), "bands")
     head = text[: text.index(">")]
     assert "viewBox" in head
@@ -292,7 +291,7 @@ def test_a_picture_takes_the_width_of_its_page(study: Path) -> None:
 def test_plot_draws_a_study_into_a_folder_beside_it(tmp_path: Path) -> None:
     folder = invented(tmp_path, GRID, by_factors, 10)
     result = run("plot", folder)
-    names = ["bands.png", "bands_macrophages.png", "bands_creatine_kinase.png", "heat_maps.png"]
+    names = ["bands.png", "bands_macrophages.png", "bands_creatine_kinase.png", "heat_maps.png", "phase_diagram.png"]
     assert (result.exit_code, result.stdout.split()) == (Exit.OK, [str(tmp_path / "study-pictures" / name) for name in names])
     assert all((tmp_path / "study-pictures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from imam_sim.model.state import arrays
+from imam_sim.study import simulate as simulating
 from imam_sim.study import store
 from imam_sim.study.scenario import Scenario, ScenarioError, resolved
 from imam_sim.study.simulate import Simulation, prepare_kernels, simulate
@@ -76,7 +77,7 @@ def fail_at(step: int) -> Callable[[Simulation], None]:
 def _kernels_once() -> Iterator[None]:
     prepare_kernels()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "prepare_kernels", lambda: None)
+        patch.setattr(simulating, "prepare_kernels", lambda: None)
         yield
 
 

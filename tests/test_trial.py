@@ -158,9 +158,9 @@ def test_a_trial_without_anybody_ill_counts_them(study: Path) -> None:
 
 def test_a_band_holds_the_middle_of_the_runs_and_the_end_has_students_interval(study: Path) -> None:
     with Study.open(study) as opened:
-        group = next(spread.groups(opened))
-    assert (group.label, group.values.shape) == ("prednisolone", (8, 101, 3))
-    one, (end,) = spread.spread(group), spread.ends(group)
+        (one, *_), summaries = spread.gathered(opened)
+    end = spread.ends(summaries)[0]
+    assert (one.label, one.mean.shape, one.n, one.among) == ("prednisolone", (101, 3), 8, 8)
     enzyme = np.array([3100.0, 3200.0, 3300.0, 3400.0, 3500.0, 3600.0, 3700.0, 500.0])
     k = opened.outcomes.index("creatine_kinase")
     assert (one.low[0, k], one.high[0, k]) == pytest.approx(tuple(np.percentile(enzyme, (10, 90))))
@@ -171,7 +171,7 @@ def test_a_band_holds_the_middle_of_the_runs_and_the_end_has_students_interval(s
 def test_one_run_has_no_interval(tmp_path: Path) -> None:
     folder = invented(tmp_path, TRIAL.replace("replicates = 8", "replicates = 1"), trial_course, 100)
     with Study.open(folder) as opened:
-        (end,) = spread.ends(next(spread.groups(opened)))
+        end = spread.ends(spread.gathered(opened)[1])[0]
     assert np.isnan(end.low).all()
     assert np.isfinite(end.mean).all()
 
@@ -188,6 +188,8 @@ def test_many_design_points_of_an_arm_are_drawn_as_one_but_end_one_by_one(tmp_pa
             ("first", 0, 14),
             ("second", 0, 14),
         ]
-        assert [end.point for end in spread.ends(found[0])] == [1, 2, 3, 4, 5, 6, 7]
+        spreads, summaries = spread.gathered(opened)
+        assert [(one.arm, one.point, one.n) for one in spreads] == [(arm, 0, 14) for arm in opened.arms]
+        assert [end.point for end in spread.ends(summaries) if end.arm == "first"] == [1, 2, 3, 4, 5, 6, 7]
         with pytest.raises(NoTrial, match="too many design points"):
             trial.trial_of(opened.plan, opened.outcomes, found)

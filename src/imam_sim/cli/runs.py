@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from imam_sim.cli import completion
 from imam_sim.cli.guard import Exit, main
 from imam_sim.cli.talk import Interruption, bar_of_days, echo_json, program, say_compiling
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from imam_sim.study.simulate import Simulation
     from imam_sim.study.store import Outcome
 
+PICTURES = ("bands", "heat-map", "dose-response", "phase-diagram", "tornado")  # of studies
 FIRST_LOOK = (200.0, 200.0, 800.0, 800.0)  # um, the part of the section that the demo shows at once
 
 
@@ -64,9 +66,16 @@ def _tell(outcome: Outcome, seconds: float) -> None:
 
 
 @main.command()
-@click.argument("scenario", required=False, metavar="[FILE_OR_NAME]")
+@click.argument("scenario", required=False, metavar="[FILE_OR_NAME]", shell_complete=completion.scenarios)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Another seed is another patient.")
-@click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change one value of the scenario; may be repeated.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=completion.settings,
+    help="Change one value of the scenario; may be repeated.",
+)
 @click.option("--every", metavar="TIME", help='Record outcomes this often, such as "12 h".')
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME-seedN]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was cut.")
@@ -183,20 +192,44 @@ def demo(ctx: click.Context, out: Path | None, days: float | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path), metavar="RUN_OR_STUDY")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the pictures.  [default: RUN/pictures or STUDY-pictures]")
 @click.option("--stain", type=click.Choice(["he", "cd68", "all"]), help="How sections of a run are stained.  [default: all]")
-def plot(folder: Path, out: Path | None, stain: str | None) -> None:
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(PICTURES), help="Only this of a study; may be repeated.  [default: all that fit]"
+)
+@click.option(
+    "--outcome",
+    "outcomes",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion.outcomes,
+    help="Only this outcome of a study; may be repeated.  [default: all]",
+)
+@click.option("--summary", "text", metavar="TEXT", help='What counts of each run, such as "peak" or "day 14".  [default: end]')
+@click.option(
+    "--split", type=float, metavar="VALUE", help="Line of a phase diagram.  [default: halfway between the lowest and highest run]"
+)
+def plot(
+    folder: Path,
+    out: Path | None,
+    stain: str | None,
+    kinds: tuple[str, ...],
+    outcomes: tuple[str, ...],
+    text: str | None,
+    split: float | None,
+) -> None:
     """Draw a run or a study; prints the names of the files.
 
-    Of a run, its curves and tissue sections. Of a study, the course of each outcome by arm, and what it ends with over one factor or two.
+    Of a run, its curves and tissue sections. Of a study, what fits its plan: the course of each outcome by arm; over one factor,
+    dose-response; over a full grid of two, heat maps and phase diagrams; for a design of ranges, a tornado of what matters.
     """
     from imam_sim.study.ledger import STUDY
 
     if (folder / STUDY).is_file():
         if stain is not None:
             raise click.UsageError("--stain: a study keeps no sections; leave it out")
-        from imam_sim.show.bands import plot_study
-
-        written = plot_study(folder, out)
+        written = _plot_study(folder, out, kinds, outcomes, text, split)
     else:
+        if kinds or outcomes or text is not None or split is not None:
+            raise click.UsageError("--kind, --outcome, --summary and --split are about studies; leave them out")
         from imam_sim.show import histology
         from imam_sim.show.plot import plot_run
 
@@ -205,25 +238,52 @@ def plot(folder: Path, out: Path | None, stain: str | None) -> None:
         click.echo(str(path))
 
 
+def _plot_study(
+    folder: Path, out: Path | None, kinds: tuple[str, ...], outcomes: tuple[str, ...], text: str | None, split: float | None
+) -> list[Path]:
+    from imam_sim.study.summary import summary_of
+
+    try:
+        summary = summary_of("end" if text is None else text)
+    except ValueError as error:
+        raise click.UsageError(f"--summary: {error}") from None
+    if split is not None and (len(outcomes) != 1 or (kinds and "phase-diagram" not in kinds)):
+        raise click.UsageError("--split: is about a phase diagram of one outcome; name it with --outcome")
+    from imam_sim.show.gallery import plot_study
+
+    drawn = plot_study(folder, out, kinds, outcomes, summary, split)
+    for line in drawn.left_out:
+        click.echo(line, err=True)
+    return drawn.written
+
+
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="RUN_OR_STUDY")
-@click.option("--format", "form", type=click.Choice(["text", "csv", "json", "parquet"]), help="[default: text of a run, csv of a study]")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write here instead of on stdout.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "csv", "json", "parquet", "netcdf", "zarr"]),
+    help="[default: text of a run, csv of a study]",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write here instead of on stdout; of zarr, a folder.")
 def export(folder: Path, form: str | None, out: Path | None) -> None:
     """Print a run or a study in canonical form: equal ones give equal bytes, on any machine.
 
     Of a run, text and json hold scenario, seed, version, outcomes with units and a checksum of every section; csv only the outcomes. Of a
-    study, csv and parquet hold a line for each row and recorded time; parquet needs --out.
+    study, csv and parquet hold a line for each row and recorded time; netcdf and zarr hold outcomes with their units over arm, point,
+    replicate and hours, the same numbers to the last bit. All but csv need --out.
     """
     from imam_sim.study.ledger import STUDY
 
     of_study = (folder / STUDY).is_file()
     form = form or ("csv" if of_study else "text")
-    legal = ("csv", "parquet") if of_study else ("text", "csv", "json")
+    legal = ("csv", "parquet", "netcdf", "zarr") if of_study else ("text", "csv", "json")
     if form not in legal:
         raise click.UsageError(f"--format: got {form}, must be one of {', '.join(legal)} for a {'study' if of_study else 'run'}")
-    if form == "parquet" and out is None:
-        raise click.UsageError("--format parquet: needs --out FILE")
+    if form in ("parquet", "netcdf", "zarr") and out is None:
+        raise click.UsageError(f"--format {form}: needs --out FILE")
+    if form != "zarr" and out is not None and out.is_dir():
+        raise click.UsageError(f"--out: {out} is a folder, must be a file")
     if not of_study:
         _export_run(folder, form, out)
         return
@@ -232,10 +292,9 @@ def export(folder: Path, form: str | None, out: Path | None) -> None:
     with Study.open(folder) as study:
         if out is None:
             study.write_csv(sys.stdout)
-        elif form == "csv":
-            study.write_csv_file(out)
         else:
-            study.write_parquet(out)
+            write = {"csv": study.write_csv_file, "parquet": study.write_parquet, "netcdf": study.write_netcdf, "zarr": study.write_zarr}
+            write[form](out)
     if out is not None:
         click.echo(str(out))
 

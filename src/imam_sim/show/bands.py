@@ -1,11 +1,10 @@
-"""Pictures of a study: outcomes over time by arm, and at the end over the design."""
+"""Pictures of a study: outcomes over time by arm, and heat maps of them over two factors; and how all pictures of studies look."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,16 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from imam_sim.model.observe import OUTCOMES
 from imam_sim.show import histology
 from imam_sim.show.plot import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WIDE, WORDS, YELLOW
+from imam_sim.study.language import ScenarioError, parameters
 from imam_sim.study.plan import Plan, Point
 from imam_sim.study.results import Study
-from imam_sim.study.scenario import ScenarioError
-from imam_sim.study.spread import End, Group, Spread, ends, groups, label, spread
+from imam_sim.study.spread import END, End, Spread, Summaries, ends, gathered, label
+from imam_sim.study.summary import Summary
+from imam_sim.study.summary import unit_of as unit_of_summary
 
 Numbers = NDArray[np.float64]
 
@@ -62,7 +64,6 @@ IN_FULL = {  # names that say more than they do in a panel with others of their 
     "central_nuclei": "fibres with central nuclei",
 }
 UNITS = {outcome.name: outcome.unit for outcome in OUTCOMES}
-UNIT_TEXTS = {"cells/mm2": "cells/mm²", "1": ""}
 DPI = 110
 
 
@@ -74,12 +75,14 @@ class Pen(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What is drawn of a study."""
+    """What is drawn of a study; `ends` and `summaries` are what `summary` says of each run."""
 
     plan: Plan
     outcomes: tuple[str, ...]
     spreads: list[Spread]
     ends: list[End]
+    summaries: Summaries
+    summary: Summary
 
     @property
     def pooled(self) -> bool:
@@ -87,13 +90,16 @@ class Shown(NamedTuple):
         return len(self.spreads) < len(self.ends)
 
 
-def shown(study: Study) -> tuple[Shown, list[Group]]:
-    """What is drawn of a study, and its runs in groups. ScenarioError where none is done; StoreDamaged, OSError."""
-    every = list(groups(study))
-    if not every:
+def shown(study: Study, names: Sequence[str] = (), summary: Summary = END) -> Shown:
+    """What is drawn of a study, of all outcomes or of those that are named.
+
+    ScenarioError where no run is done or the runs end too early for the summary; StoreDamaged, OSError.
+    """
+    spreads, summaries = gathered(study, names, summary)
+    if not spreads:
         raise ScenarioError([f"{study.folder}: no run is done yet; `imam-sim status` tells more"])
-    spreads, last = [spread(group) for group in every], [end for group in every for end in ends(group)]
-    return Shown(study.plan, study.outcomes, spreads, last), every
+    outcomes = tuple(name for name in study.outcomes if not names or name in names)
+    return Shown(study.plan, outcomes, spreads, ends(summaries), summaries, summary)
 
 
 @contextlib.contextmanager
@@ -135,8 +141,20 @@ def heading(name: str) -> str:
 
 def unit_of(name: str) -> str:
     """The unit of an outcome as it is written; nothing for shares and ratios."""
-    unit = UNITS.get(name, "")
-    return UNIT_TEXTS.get(unit, unit)
+    return _written(UNITS.get(name, ""))
+
+
+def _written(unit: str) -> str:
+    return "" if unit == "1" else unit.replace("mm2", "mm²")
+
+
+def summary_heading(name: str, summary: Summary) -> str:
+    """An outcome and its summary in words, with the unit of the summary; the end goes without saying."""
+    if summary == END or name not in UNITS:
+        return heading(name)
+    words = IN_FULL.get(name) or WORDS.get(name, name.replace("_", " "))
+    unit = _written(unit_of_summary(name, summary))
+    return f"{words[:1].upper()}{words[1:]}: {summary}{f' [{unit}]' if unit else ''}"
 
 
 def short(value: float) -> str:
@@ -260,75 +278,70 @@ def factors_of(points: Sequence[Point]) -> dict[str, list[float | str]]:
     return {path: values for path, values in found.items() if len(values) > 1}
 
 
-class OverDesign(NamedTuple):
-    """Outcomes at the end of runs over the factors of a design; `kind` is curves or heat_maps."""
-
-    kind: str
-    figure: Figure
-
-
-def over_design(drawn: Shown) -> OverDesign | None:
-    """Curves over one factor, or heat maps over a grid of two; None for other designs."""
-    factors = factors_of(drawn.plan.points)
-    if len(factors) == 1:
-        return OverDesign("curves", _along(drawn, *factors.items()))
+def grid_of_two(plan: Plan) -> dict[str, list[float | str]] | None:
+    """The two factors of a full grid with their values; None for other designs."""
+    factors = factors_of(plan.points)
     sizes = [len(values) for values in factors.values()]
-    if len(factors) == 2 and len(drawn.plan.points) == sizes[0] * sizes[1]:
-        return OverDesign("heat_maps", _heat_maps(drawn, factors))
-    return None
+    return factors if len(factors) == 2 and len(plan.points) == sizes[0] * sizes[1] else None
 
 
-def _along(drawn: Shown, factor: tuple[str, list[float | str]]) -> Figure:
-    """The mean at the end with its interval, over one factor, a curve for each arm."""
-    path, values = factor
-    numeric = all(isinstance(value, int | float) for value in values)
-    places = {value: float(value) if numeric else float(n) for n, value in enumerate(values)}
-    arms = list(drawn.plan.arms)
-    looks = pens(arms)
-    with look():
-        rows = -(-len(drawn.outcomes) // COLUMNS)
-        figure, grid = sheet(rows, min(COLUMNS, len(drawn.outcomes)), 2.3)
-        for k, (axes, name) in enumerate(zip(grid.flat, drawn.outcomes, strict=False)):
-            for arm in arms:
-                mine = sorted((end for end in drawn.ends if end.arm == arm), key=lambda end: places[drawn.plan.points[end.point - 1][path]])
-                at = np.array([places[drawn.plan.points[end.point - 1][path]] for end in mine])
-                mean, low, high = (np.array([getattr(end, part)[k] for end in mine]) for part in ("mean", "low", "high"))
-                wide = np.nan_to_num(np.array([mean - low, high - mean]))
-                pen = looks[arm]
-                axes.errorbar(at, mean, wide, color=pen.colour, ls=pen.dash, lw=1.5, marker="o", ms=3.5, elinewidth=0.9, label=arm)
-            axes.set_title(heading(name), fontsize=9.5, loc="left", fontweight="bold")
-            axes.margins(x=0.05)
-            axes.set_xlabel(path)
-            if not numeric:
-                axes.set_xticks(list(places.values()), [str(value) for value in values])
-        clear(grid.flat[len(drawn.outcomes) :])
-        legend(figure, grid.flat[0])
-    return figure
+def axis_of(path: str) -> str:
+    """A factor with its unit, where it is a parameter that has one."""
+    unit = _written(parameters()[path].quantity.unit) if path in parameters() else ""
+    return f"{path} [{unit}]" if unit else path
 
 
-def _heat_maps(drawn: Shown, factors: dict[str, list[float | str]]) -> Figure:
-    """The mean at the end over two factors, for the first outcomes and each arm; white where no run is done."""
+class Panel(NamedTuple):
+    """One map of an outcome over two factors, in one arm."""
+
+    axes: Axes
+    outcome: int
+    name: str
+    arm: str
+
+
+def over_two(drawn: Shown, factors: dict[str, list[float | str]], title: Callable[[int, str], str]) -> tuple[Figure, list[Panel]]:
+    """Empty maps over two factors for the first outcomes and each arm; `title` of an outcome by place and name."""
     (path, along), (other, up) = factors.items()
     arms = list(drawn.plan.arms)[:MOST_MAPS]
     names = drawn.outcomes[: max(1, min(MAPPED, MOST_MAPS // len(arms)))]
-    panels = [(k, name, arm) for k, name in enumerate(names) for arm in arms]
+    chosen = [(k, name, arm) for k, name in enumerate(names) for arm in arms]
+    columns = min(len(chosen), 2)
+    figure, grid = sheet(-(-len(chosen) // columns), columns, 1.0 + 0.34 * max(len(up), 5), head=0.2)
+    for axes, (k, name, arm) in zip(grid.flat, chosen, strict=False):
+        axes.grid(False)
+        axes.set_xticks(np.arange(len(along)) + 0.5, [label(value) for value in along], rotation=90 if len(along) > WRITTEN else 0)
+        axes.set_yticks(np.arange(len(up)) + 0.5, [label(value) for value in up])
+        axes.set_xlabel(axis_of(path))
+        axes.set_ylabel(axis_of(other))
+        words = title(k, name)
+        axes.set_title(": ".join((arm, words)) if len(arms) > 1 else words, fontsize=9.5, loc="left", fontweight="bold")
+    clear(grid.flat[len(chosen) :])
+    return figure, [Panel(axes, *one) for axes, one in zip(grid.flat, chosen, strict=False)]
+
+
+def place_in(factors: dict[str, list[float | str]], point: Point) -> tuple[int, int]:
+    """Row and column of a design point in a map over two factors."""
+    (path, along), (other, up) = factors.items()
+    return up.index(point[other]), along.index(point[path])
+
+
+def heat_maps(drawn: Shown) -> Figure | None:
+    """The mean over replicates over two factors, for the first outcomes and each arm; white where no run is done.
+
+    None where the design is no full grid of two factors.
+    """
+    factors = grid_of_two(drawn.plan)
+    if factors is None:
+        return None
     with look():
-        columns = min(len(panels), 2)
-        figure, grid = sheet(-(-len(panels) // columns), columns, 1.0 + 0.34 * max(len(up), 5), head=0.2)
-        for axes, (k, name, arm) in zip(grid.flat, panels, strict=False):
-            table = np.full((len(up), len(along)), np.nan)
+        figure, panels = over_two(drawn, factors, lambda k, name: summary_heading(name, drawn.summary))
+        for panel in panels:
+            table = np.full((*(len(values) for values in reversed(factors.values())),), np.nan)
             for end in drawn.ends:
-                if end.arm == arm:
-                    point = drawn.plan.points[end.point - 1]
-                    table[up.index(point[other]), along.index(point[path])] = end.mean[k]
-            _heat_map(figure, axes, table)
-            axes.set_xticks(np.arange(len(along)) + 0.5, [label(value) for value in along], rotation=90 if len(along) > WRITTEN else 0)
-            axes.set_yticks(np.arange(len(up)) + 0.5, [label(value) for value in up])
-            axes.set_xlabel(path)
-            axes.set_ylabel(other)
-            title = ": ".join((arm, heading(name))) if len(arms) > 1 else heading(name)
-            axes.set_title(title, fontsize=9.5, loc="left", fontweight="bold")
-        clear(grid.flat[len(panels) :])
+                if end.arm == panel.arm:
+                    table[place_in(factors, drawn.plan.points[end.point - 1])] = end.mean[panel.outcome]
+            _heat_map(figure, panel.axes, table)
     return figure
 
 
@@ -336,41 +349,31 @@ def _heat_map(figure: Figure, axes: Axes, table: Numbers) -> None:
     got = table[np.isfinite(table)]
     wide = bool(got.size) and got.min() > 0.0 and got.max() / got.min() >= WIDE
     scale: Normalize = LogNorm(got.min(), got.max()) if wide else Normalize(*((got.min(), got.max()) if got.size else (0.0, 1.0)))
-    axes.grid(False)
     cells = axes.pcolormesh(np.ma.masked_invalid(table), cmap="viridis", norm=scale)
     bar = figure.colorbar(cells, ax=axes, shrink=0.9, pad=0.02, format=StrMethodFormatter("{x:g}") if wide else None)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    if table.shape[1] <= WRITTEN:
-        for (y, x), value in np.ndenumerate(table):
-            if np.isfinite(value):
-                colour = "#000000" if scale(value) > 0.6 else "#FFFFFF"
-                axes.text(x + 0.5, y + 0.5, short(float(value)), ha="center", va="center", fontsize=7.5, color=colour)
+    write_in(axes, table, lambda value: "#000000" if scale(value) > 0.6 else "#FFFFFF")
 
 
-def plot_study(folder: Path, out_folder: Path | None = None) -> list[Path]:
-    """Draw a study into `out_folder`, by default a folder beside it whose name ends in -pictures; the files written, in order.
-
-    bands.png, or where arms are many also bands_OUTCOME.png; heat_maps.png for a grid of two factors, curves.png for one factor.
-    ScenarioError where no run is done; StoreDamaged, OSError.
-    """
-    folder = Path(folder)
-    out_folder = Path(out_folder) if out_folder is not None else folder.with_name(f"{folder.absolute().name}-pictures")
-    with Study.open(folder) as study:
-        drawn, _ = shown(study)
-    looks = pens([one.label for one in drawn.spreads])
-    figures = {"bands": (bands(drawn, looks), drawn.plan.title)}
-    if len(drawn.spreads) > FEW:
-        for name in drawn.outcomes:
-            figures[f"bands_{name}"] = bands_by_arm(drawn, name, looks, None), f"{drawn.plan.title}: {heading(name)}"
-    if made := over_design(drawn):
-        figures[made.kind] = made.figure, f"{drawn.plan.title}, at the end"
-    out_folder.mkdir(parents=True, exist_ok=True)
-    with look():
-        return [histology.save(_titled(figure, title), out_folder / f"{name}.png") for name, (figure, title) in figures.items()]
+def write_in(axes: Axes, table: Numbers, colour: Callable[[float], str], paper: Callable[[float], Any] | None = None) -> None:
+    """The values of a map in its cells, where there is room; `paper` is what hides lines behind them."""
+    if table.shape[1] > WRITTEN:
+        return
+    for (y, x), value in np.ndenumerate(table):
+        if np.isfinite(value):
+            words = axes.text(x + 0.5, y + 0.5, short(float(value)), ha="center", va="center", fontsize=7.5, color=colour(float(value)))
+            if paper:
+                words.set_bbox({"facecolor": paper(float(value)), "edgecolor": "none", "pad": 1.0})
 
 
-def _titled(figure: Figure, title: str) -> Figure:
+def titled(figure: Figure, title: str) -> Figure:
+    """A figure with a title that says that it is simulated, above its legend where it has one."""
     words = f"{histology.fitted(title, 900, 12)} (simulated)"
-    figure.suptitle(words, fontsize=12, fontweight="bold", x=0.01, ha="left", parse_math=False)
+    for key in figure.legends:
+        key.set_title(words, FontProperties(size=12, weight="bold"))
+        key.set_alignment("left")
+        key.get_title().set_parse_math(False)
+    if not figure.legends:
+        figure.suptitle(words, fontsize=12, fontweight="bold", x=0.01, ha="left", parse_math=False)
     return figure

@@ -6,7 +6,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -18,16 +18,21 @@ from matplotlib.figure import Figure
 from imam_sim.model.observe import OUTCOMES
 from imam_sim.show import bands as pictures
 from imam_sim.show import trial as trial_pictures
-from imam_sim.show.bands import FEW, INK, RULE, Pen, Shown, bare, factors_of, heading, look, over_design, pens, short, shown
+from imam_sim.show.bands import FEW, INK, RULE, Pen, Shown, bare, factors_of, heading, look, pens, short, shown
+from imam_sim.show.dose_response import LINES, dose_response, doses_of
+from imam_sim.show.gallery import MOST_POINTS, misfit
+from imam_sim.show.phase import phase_diagram
 from imam_sim.show.plot import BLUE
+from imam_sim.show.sensitivity import tornado
 from imam_sim.study import response
 from imam_sim.study import trial as trials
 from imam_sim.study.plan import Row
 from imam_sim.study.response import UPPER_LIMIT
 from imam_sim.study.results import Study
-from imam_sim.study.scenario import Scenario, Treat
-from imam_sim.study.spread import Group
-from imam_sim.study.trial import LEAST_ENZYME, LEVELS, NoTrial, Trial
+from imam_sim.study.scenario import Scenario, ScenarioError, Treat
+from imam_sim.study.sensitivity import analysed
+from imam_sim.study.spread import Group, groups
+from imam_sim.study.trial import LEAST_ENZYME, LEVELS, NEEDED, NoTrial, Trial
 
 HERE = Path(__file__).parent
 SIDE_BY_SIDE = 5  # columns of numbers in a table
@@ -37,42 +42,54 @@ FAILURES = 10
 NEVER, UNKNOWN = "not reached", "–"
 OF_PAGE = {INK: "currentColor", RULE: "var(--line)", BLUE: "var(--blue)"}  # colours that differ on a dark page
 DETAILED = 16  # outcomes with pictures arm by arm, as a page must not become too large
+MOST_HELD = 2**28  # bytes of courses of a trial, above which only the outcomes that it needs are read
 DECIMALS = 1  # of places in a picture, in points
 WHOLE_SIZE = re.compile(r'\b(?:width|height)="[^"]*" ?')  # of a picture, which takes that of the page
 
 Cells = Sequence[str]
 
 
-def report(folder: Path, least_enzyme: float = LEAST_ENZYME) -> tuple[str, dict[str, Any]]:
-    """The page about a study, and all its numbers as plain data ready for JSON (None for never and unknown).
+def report(folder: Path, least_enzyme: float = LEAST_ENZYME) -> tuple[str, Callable[[], dict[str, Any]]]:
+    """The page about a study, and what gives all its numbers as plain data ready for JSON (None for never and unknown).
 
-    `least_enzyme` [U/L] is the creatine kinase from which a patient is included in a trial. ScenarioError where no run is
-    done; StoreDamaged, OSError.
+    Numbers may need more memory than the page, so they are made when they are asked for. `least_enzyme` [U/L] is the creatine kinase from
+    which a patient is included in a trial. ScenarioError where no run is done; StoreDamaged, OSError.
     """
     with Study.open(folder) as study:
         status = study.status()
-        drawn, groups = shown(study)
-    trial: Trial | None = None
-    why_not = ""
-    try:
-        trial = trials.trial_of(drawn.plan, drawn.outcomes, groups, least_enzyme)
-    except NoTrial as error:
-        why_not = str(error)
-    told: dict[str, Any] = {
-        "study": _study_numbers(status),
-        "ends": _end_numbers(drawn),
-        "trial": None,
-        "no_trial_because": why_not or None,
-    }
-    told["trial"] = trials.numbers(trial) if trial else None
-    controls = _controls(drawn, groups)
+        drawn = shown(study)
+        trial, why_not = _trial(study, drawn, least_enzyme)
+        sensitivity = _sensitivity_chapters(study, drawn)
+    of_trial = trials.numbers(trial) if trial else None
+    controls = _controls(drawn)
     looks = pens([one.label for one in drawn.spreads], [one.label in controls for one in drawn.spreads])
-    chapters = [_plan_chapter(drawn, status), _course_chapter(drawn, looks, controls), _end_chapter(drawn)]
+    chapters = [_plan_chapter(drawn, status), _course_chapter(drawn, looks, controls), _end_chapter(drawn), *sensitivity]
     if trial:
-        chapters[1:1] = _trial_chapters(trial, told["trial"], drawn, looks)
+        chapters[1:1] = _trial_chapters(trial, of_trial or {}, drawn, looks)
     elif _treats(drawn):
         chapters.insert(1, _chapter("Trial", [_note(f"These arms cannot be read as a trial: {why_not}.")]))
-    return _page(drawn.plan.title, _head(status, told["trial"]), chapters), _plain(told)
+
+    def numbers() -> dict[str, Any]:
+        told = {"study": _study_numbers(status), "ends": _end_numbers(drawn), "trial": of_trial, "no_trial_because": why_not or None}
+        return dict(_plain(told))
+
+    return _page(drawn.plan.title, _head(status), chapters), numbers
+
+
+def _trial(study: Study, drawn: Shown, least_enzyme: float) -> tuple[Trial | None, str]:
+    """A study as a trial, or why it is none; whole courses are held only where it may be one, and only what they need where they are large.
+
+    StoreDamaged, OSError.
+    """
+    names = drawn.outcomes
+    if sum(one.n * one.mean.nbytes for one in drawn.spreads) > MOST_HELD:
+        names = tuple(name for name in names if name in NEEDED)
+    worth = not drawn.pooled and set(NEEDED) <= set(names) and _treats(drawn)
+    hollow = (Group(one.arm, one.point, one.label, (), (), one.times, np.empty((0, 0, 0)), np.empty((0, 0))) for one in drawn.spreads)
+    try:
+        return trials.trial_of(drawn.plan, names, list(groups(study, names) if worth else hollow), least_enzyme), ""
+    except NoTrial as error:
+        return None, str(error)
 
 
 def _plain(data: Any) -> Any:
@@ -110,12 +127,12 @@ def _treats(drawn: Shown) -> bool:
     return any(isinstance(event, Treat) for arm in drawn.plan.arms for event in _scenario(drawn, arm, 1).events)
 
 
-def _controls(drawn: Shown, groups: Sequence[Group]) -> set[str]:
+def _controls(drawn: Shown) -> set[str]:
     """The groups without any drug, where others have one."""
     if drawn.pooled:
         return set()
-    bare = {group.label for group in groups if not any(isinstance(e, Treat) for e in _scenario(drawn, group.arm, group.point).events)}
-    return bare if len(bare) < len(groups) else set()
+    bare = {one.label for one in drawn.spreads if not any(isinstance(e, Treat) for e in _scenario(drawn, one.arm, one.point).events)}
+    return bare if len(bare) < len(drawn.spreads) else set()
 
 
 def _page(title: str, head: str, chapters: Iterable[str]) -> str:
@@ -209,7 +226,7 @@ def _time(hours: float) -> str:
     return "day" if hours == 24.0 else f"{_days(hours)} days" if hours % 24.0 == 0.0 else f"{hours:g} h"
 
 
-def _head(status: dict[str, Any], trial: dict[str, Any] | None) -> str:
+def _head(status: dict[str, Any]) -> str:
     parts = [
         f'<p class="kicker">imam-sim {html.escape(status["version"])}: report of a study</p>',
         f"<h1>{html.escape(status['title'])}</h1>",
@@ -274,7 +291,9 @@ def _course_chapter(drawn: Shown, looks: dict[str, Pen], controls: set[str]) -> 
     few = len(drawn.spreads) <= FEW
     whose = "the runs of an arm at all design points together" if drawn.pooled else "the replicates of an arm"
     band = "the shade holds the middle 80 % of them. " if few else "the middle 80 % are in the pictures of single outcomes below. "
-    caption = f"Lines are means of {whose}; {band}n is the number of runs. Where means are far apart, the axis is logarithmic."
+    chosen = [f"{one.among} of {one.n}" for one in drawn.spreads if one.among < one.n]
+    lot = f" The middle 80 % are read from runs that a lot chose, {', '.join(dict.fromkeys(chosen))}." if chosen else ""
+    caption = f"Lines are means of {whose}; {band}n is the number of runs. Where means are far apart, the axis is logarithmic.{lot}"
     parts = [_picture(pictures.bands(drawn, looks), "outcomes over time, by arm", caption)]
     if not few:
         control = next(iter(controls)) if len(controls) == 1 else None
@@ -294,17 +313,26 @@ def _course_chapter(drawn: Shown, looks: dict[str, Pen], controls: set[str]) -> 
 
 def _end_chapter(drawn: Shown) -> str:
     parts = []
-    over = over_design(drawn)
-    if over:
-        if over.kind == "curves":
-            caption = (
-                "Means at the end of runs over the factor; lines up and down are 95 % intervals of the mean over replicates (Student's t)."
-            )
-        else:
-            caption = "Means at the end of runs over both factors; the scale is logarithmic where values are far apart; empty: not run."
-        parts.append(_picture(over.figure, f"outcomes at the end over the design, as {over.kind.replace('_', ' ')}", caption))
+    if figure := dose_response(drawn):
+        doses = doses_of(drawn.plan)
+        shade = "bars hold" if doses and doses.texts else "shades hold"
+        caption = (
+            f"Thick lines are medians of the replicates, {shade} the middle 80 % of them, thin lines are single replicates, {LINES} at "
+            "most; a replicate has one seed at all values."
+        )
+        parts.append(_picture(figure, "outcomes at the end over the values of the design, with a line for each replicate", caption))
+    elif figure := pictures.heat_maps(drawn):
+        caption = "Means at the end of the runs of a design point; colours are logarithmic where values are far apart; empty: not run."
+        parts.append(_picture(figure, "outcomes at the end over the design, as heat maps", caption))
+        split = phase_diagram(drawn)
+        assert split is not None, "a grid of two factors has a phase diagram"
+        caption = (
+            "Share of the replicates that end above a split; the white line is where it is a half. The split is halfway between the lowest "
+            "and the highest run of all, which is a choice of ours: `imam-sim plot --kind phase-diagram --split` draws another."
+        )
+        parts.append(_picture(split, "share of replicates that end above a split, over the design", caption))
     elif len(drawn.plan.points) > 1:
-        parts.append(_note("The design has no picture: there are curves for one factor and heat maps for a full grid of two."))
+        parts.append(_note("The design has no picture: there are curves for one factor and maps for a full grid of two."))
     parts += _end_tables(drawn)
     parts.append(
         _note(
@@ -314,6 +342,38 @@ def _end_chapter(drawn: Shown) -> str:
         )
     )
     return _chapter("Outcomes at the end", parts)
+
+
+def _sensitivity_chapters(study: Study, drawn: Shown) -> list[str]:
+    """What an outcome depends on where points were drawn from ranges; none for other designs."""
+    if misfit(drawn.plan, "tornado"):
+        return []
+    words = "`imam-sim sensitivity` tells it, also for other outcomes and other summaries."
+    if len(drawn.plan.points) > MOST_POINTS:
+        return [_chapter("Sensitivity", [_note(f"With so many points intervals take minutes. {words}")])]
+    try:
+        analyses = analysed(study)
+    except ScenarioError as error:
+        return [_chapter("Sensitivity", [_note(f"{error}. {words}")])]
+    parts = []
+    for n, one in enumerate(analyses):
+        what = f"{heading(one.outcome)}, {one.summary}" + (f", arm {one.arm}" if len(drawn.plan.arms) > 1 else "")
+        notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in one.indices.notes)
+        picture = _picture(tornado(one), f"what {what} depends on", f"The strongest first; lines are 95 % intervals by bootstrap.{notes}")
+        parts.append(picture if n < FEW else f"<details><summary>{html.escape(what)}</summary>{picture}</details>")
+    rows = [
+        (one.arm, heading(one.outcome), f"{_short(one.low)} to {_short(one.high)}", _short(one.chance.of_runs), _short(one.chance.of_means))
+        for one in analyses
+    ]
+    header = ("arm", "outcome, mean over time", "means of points", "chance, of single runs", "chance, of means")
+    parts.append(_table(header, rows, left=(0, 1)))
+    parts.append(
+        _note(
+            "Replicates of a point are averaged first. Chance is the share of the variance that is the luck of a run and no effect of the "
+            f"design, of single runs and of these means. Blue: more of it goes with more of the outcome; red: with less. {words}"
+        )
+    )
+    return [_chapter("Sensitivity", parts)]
 
 
 def _end_tables(drawn: Shown) -> list[str]:

@@ -1,4 +1,7 @@
-"""The results of a sweep: read, checked, put together from several, and mended."""
+"""The results of a sweep: read, checked, put together from several, and mended.
+
+What imports numba is imported where it is needed, as to tell how far a study is takes less time than that.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,26 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imam_sim.model.observe import OUTCOMES
-from imam_sim.study.branch import Course
+from imam_sim.study.language import ScenarioError, parameters
 from imam_sim.study.ledger import DONE, PARKED, PLAN, STUDY, Run, RunLedger, run_name, run_of, sealed_run, whole
-from imam_sim.study.plan import Plan
-from imam_sim.study.scenario import ScenarioError
-from imam_sim.study.store import UNFINISHED, StoreDamaged, lock, naming
-from imam_sim.study.sweep import open_sweep, plan_in, unpacked, write_plan
+from imam_sim.study.store import UNFINISHED, StoreDamaged, StoreRefused, lock, naming
+
+if TYPE_CHECKING:
+    from imam_sim.study.branch import Course
+    from imam_sim.study.plan import Plan
 
 AWAY = ".damaged"  # ending of a damaged file that was replaced
 AT_ONCE = 500  # runs that are copied or written together
 FAILURES_SHOWN = 100
-ORDER = "SELECT id, arm, point, replicate FROM run"
+ORDER = "SELECT id, arm FROM run ORDER BY point, replicate, id"
+MADE_BY = "imam-sim"  # begins the source of an exported data set
 EXTRA = "pip install 'imam-sim[data]'"
 
 
@@ -61,14 +67,14 @@ class Study:
     @property
     def plan(self) -> Plan:
         """What it follows."""
+        from imam_sim.study.sweep import plan_in
+
         return plan_in(self._ledger)
 
     @property
     def factors(self) -> tuple[str, ...]:
         """The paths in which design points differ."""
-        with self._ledger.told():
-            points = [json.loads(text) for (text,) in self._ledger.file.execute("SELECT DISTINCT factors FROM run")]
-        return tuple(sorted({path for point in points for path in point}))
+        return tuple(sorted({path for point in self._points() for path in point}))
 
     def status(self) -> dict[str, Any]:
         """How far the study is, for machines. StoreDamaged, OSError."""
@@ -102,6 +108,8 @@ class Study:
 
     def courses(self) -> Iterator[tuple[Run, Course]]:
         """Every run that is done, with what was measured in it. StoreDamaged, OSError."""
+        from imam_sim.study.sweep import unpacked
+
         for number, run in self._in_order():
             if run.status != DONE:
                 continue
@@ -129,33 +137,54 @@ class Study:
         return columns | {name: measured[:, i].copy() for i, name in enumerate(("hours", *self.outcomes))}
 
     def to_pandas(self) -> Any:
-        """`table` as a pandas DataFrame."""
-        import pandas
-
+        """`table` as a pandas DataFrame. ScenarioError where pandas is missing; StoreDamaged, OSError."""
+        (pandas,) = _extra("to_pandas", "pandas")
         return pandas.DataFrame(self.table())
 
     def to_xarray(self) -> Any:
-        """Outcomes as an xarray Dataset over arm, point, replicate and hours, NaN where nothing was measured; factors by point."""
-        import xarray
+        """Outcomes as an xarray Dataset over arm, point, replicate and hours, nan where nothing was measured.
 
-        runs = list(self.courses())
-        arms = [arm for arm in self.arms if any(run.arm == arm for run, _ in runs)]
-        points = sorted({run.point for run, _ in runs})
-        replicates = sorted({run.replicate for run, _ in runs})
-        hours = sorted({float(time) for _, course in runs for time in course.times})
-        where = {time: i for i, time in enumerate(hours)}
-        values = np.full((len(self.outcomes), len(arms), len(points), len(replicates), len(hours)), np.nan)
+        Factors by point, seeds by replicate; units and meanings are attributes. Needs the data set once. ScenarioError where xarray is
+        missing; StoreDamaged, OSError.
+        """
+        (xarray,) = _extra("to_xarray", "xarray")
+        places = [(run.arm, run.point, run.replicate) for _, run in self._ledger.runs() if run.status == DONE]
+        found = [{place[axis] for place in places} for axis in range(3)]
+        axes: list[list[Any]] = [[arm for arm in self.arms if arm in found[0]], sorted(found[1]), sorted(found[2])]
+        where = [{value: i for i, value in enumerate(axis)} for axis in axes]
+        hours = np.empty(0)
+        values = np.empty((len(self.outcomes), *map(len, axes), 0))
         factors: dict[int, dict[str, float | str]] = {}
-        for run, course in runs:
-            place = (arms.index(run.arm), points.index(run.point), replicates.index(run.replicate))
-            values[:, *place, [where[float(time)] for time in course.times]] = course.values.T
-            factors[run.point] = run.factors
-        units = {outcome.name: {"units": outcome.unit, "long_name": outcome.meaning} for outcome in OUTCOMES}
+        seeds: dict[int, int] = {}
+        for run, course in self.courses():
+            place = (run.arm, run.point, run.replicate)
+            if any(value not in index for index, value in zip(where, place, strict=True)):
+                continue  # it was made since
+            arm, point, replicate = (index[value] for index, value in zip(where, place, strict=True))
+            if not np.isin(course.times, hours).all():  # as a rule the first run alone
+                wider = np.union1d(hours, course.times)
+                more = np.full((*values.shape[:-1], len(wider)), np.nan)
+                more[..., np.searchsorted(wider, hours)] = values
+                hours, values = wider, more
+            values[:, arm, point, replicate, np.searchsorted(hours, course.times)] = course.values.T
+            factors[run.point], seeds[run.replicate] = run.factors, run.seed
+        told = {outcome.name: {"units": outcome.unit, "long_name": outcome.meaning} for outcome in OUTCOMES}
         dims = ("arm", "point", "replicate", "hours")
-        data = {name: (dims, values[i], units.get(name, {})) for i, name in enumerate(self.outcomes)}
-        along = {path: ("point", [factors[point].get(path, np.nan) for point in points]) for path in self.factors}
-        coords = {"arm": arms, "point": points, "replicate": replicates, "hours": hours, **along}
-        return xarray.Dataset(data, coords, {"title": self.title, "version": self.version})
+        data = {name: (dims, values[i], told.get(name, {})) for i, name in enumerate(self.outcomes)}
+        texts = self._texts()
+        coords: dict[str, Any] = {
+            "arm": ("arm", axes[0], {"long_name": "group that is treated alike"}),
+            "point": ("point", axes[1], {"long_name": "number of the design point"}),
+            "replicate": ("replicate", axes[2], {"long_name": "number of the replicate"}),
+            "hours": ("hours", hours, {"units": "h", "long_name": "time since the beginning of the scenario"}),
+            "seed": ("replicate", [seeds[replicate] for replicate in axes[2]], {"long_name": "seed of the replicate"}),
+        }
+        for path in self.factors:
+            got = [factors[point].get(path, "" if path in texts else np.nan) for point in axes[1]]
+            column = [str(value) if path in texts else float(value) for value in got]
+            unit = parameters()[path].quantity.unit if path in parameters() else ""
+            coords[path] = ("point", column, {"units": unit} if unit else {})
+        return xarray.Dataset(data, coords, {"title": self.title, "source": f"{MADE_BY} {self.version}"})
 
     def write_csv(self, file: IO[str]) -> None:
         """Write `table` as CSV, run by run. StoreDamaged, OSError."""
@@ -177,11 +206,7 @@ class Study:
 
     def write_parquet(self, path: Path) -> None:
         """Write `table` as a Parquet file. ScenarioError where pyarrow is missing; StoreDamaged, OSError."""
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise ScenarioError([f"--format parquet: pyarrow is missing; {EXTRA}, or use --format csv"]) from None
+        pyarrow, parquet = _extra("--format parquet", "pyarrow", "pyarrow.parquet")
         texts = self._texts()
         fixed = [("arm", pyarrow.string()), ("point", pyarrow.int64()), ("replicate", pyarrow.int64()), ("seed", pyarrow.int64())]
         fixed += [(name, pyarrow.string() if name in texts else pyarrow.float64()) for name in self.factors]
@@ -201,18 +226,42 @@ class Study:
                 columns |= {name: measured[:, i] for i, name in enumerate(("hours", *self.outcomes))}
                 writer.write_table(pyarrow.table(columns, schema=schema))
 
+    def write_netcdf(self, path: Path) -> None:
+        """Write `to_xarray` as a netCDF 4 file. ScenarioError where h5netcdf or xarray is missing; StoreDamaged, OSError."""
+        _extra("--format netcdf", "xarray", "h5netcdf", "h5py")
+        with _in_one_go(path) as unfinished:
+            self.to_xarray().to_netcdf(unfinished, engine="h5netcdf")
+
+    def write_zarr(self, path: Path) -> None:
+        """Write `to_xarray` as a zarr store, which is a folder; one that was written before is replaced.
+
+        StoreRefused where something else is there; ScenarioError where zarr or xarray is missing; StoreDamaged, OSError.
+        """
+        _extra("--format zarr", "xarray", "zarr")
+        with _folder_in_one_go(path) as unfinished:
+            self.to_xarray().to_zarr(unfinished, mode="w-", zarr_format=2, consolidated=True)  # format 3 has no texts yet
+
     def _texts(self) -> set[str]:
         """The factors that are texts at some design point."""
+        return {path for point in self._points() for path, value in point.items() if isinstance(value, str)}
+
+    def _points(self) -> list[dict[str, float | str]]:
+        """The factors of every design point. StoreDamaged, OSError."""
         with self._ledger.told():
-            points = [json.loads(text) for (text,) in self._ledger.file.execute("SELECT DISTINCT factors FROM run")]
-        return {path for point in points for path, value in point.items() if isinstance(value, str)}
+            texts = [text for (text,) in self._ledger.file.execute("SELECT DISTINCT factors FROM run")]
+        try:
+            return [dict(json.loads(text)) for text in texts]
+        except (TypeError, ValueError):  # a damaged one; which run it is of, its checksum tells
+            for _ in self.rows():
+                pass
+            raise
 
     def _in_order(self) -> Iterator[tuple[int, Run]]:
         """Every run with the number of its block."""
         place = {arm: i for i, arm in enumerate(self.arms)}
         with self._ledger.told():
             order = self._ledger.file.execute(ORDER).fetchall()
-        order.sort(key=lambda line: (place.get(line[1], len(place)), line[2:], line[0]))
+        order.sort(key=lambda line: place.get(line[1], len(place)))
         for number, *_ in order:
             with self._ledger.told():
                 found = self._ledger.file.execute("SELECT * FROM run WHERE id = ?", (number,)).fetchone()
@@ -235,6 +284,46 @@ def _in_one_go(path: Path) -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _folder_in_one_go(path: Path) -> Iterator[Path]:
+    """The same for a zarr store, which is a folder. StoreRefused where something is there that no export made; OSError."""
+    if path.exists() and not _is_export(path):
+        raise StoreRefused(f"{path}: is there and was not made by `imam-sim export`; choose another name")
+    unfinished, old = path.with_name(path.name + UNFINISHED), path.with_name(f"{path.name}.old{UNFINISHED}")
+    with naming(path):
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            yield unfinished
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                os.replace(path, old)
+            try:
+                os.replace(unfinished, path)
+            except OSError:
+                os.replace(old, path)
+                raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_export(path: Path) -> bool:
+    """Whether a folder is a zarr store that was made here."""
+    try:
+        told = json.loads((path / ".zattrs").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and str(told.get("source", "")).startswith(MADE_BY)
+
+
+def _extra(where: str, *names: str) -> list[Any]:
+    """Modules of the extra for data. ScenarioError where one is missing."""
+    try:
+        return [import_module(name) for name in names]
+    except ImportError as error:
+        raise ScenarioError([f"{where}: {error.name or names[0]} is missing; {EXTRA}"]) from None
+
+
 def _some(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
     together: list[Any] = []
     for item in items:
@@ -248,6 +337,8 @@ def _some(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
 
 def verify(folder: Path | str) -> list[str]:
     """What is wrong with a study, one line each; empty where all is as it was written. StoreDamaged where it cannot be opened."""
+    from imam_sim.study.sweep import plan_in
+
     with RunLedger.seen(folder) as ledger:
         wrong = []
         n_outcomes = len(json.loads(ledger.question["outcomes"]))
@@ -283,6 +374,8 @@ class _Stored(NamedTuple):
 
 def _stored(ledger: RunLedger, number: int, n_outcomes: int) -> _Stored:
     """A run by the number of its block, checked. StoreDamaged where it cannot be read."""
+    from imam_sim.study.sweep import unpacked
+
     with ledger.told():
         found = ledger.file.execute("SELECT * FROM run WHERE id = ?", (number,)).fetchone()
     if found is None:
@@ -310,6 +403,8 @@ def merge(folder: Path | str, others: Iterable[Path | str]) -> Merged:
 
     FloatingPointError where two hold other numbers for one run; StoreRefused where the plans differ; StoreInUse, StoreDamaged, OSError.
     """
+    from imam_sim.study.sweep import open_sweep, plan_in
+
     taken = known = 0
     for other in others:
         with RunLedger.seen(other) as there, open_sweep(folder, plan_in(there)) as here:
@@ -349,6 +444,8 @@ def repair(folder: Path | str) -> Repaired:
 
     StoreDamaged where not even its plan can be read; StoreInUse, OSError.
     """
+    from imam_sim.study.sweep import plan_in, write_plan
+
     folder = Path(folder)
     path, away, beside = folder / STUDY, folder / (STUDY + AWAY), folder / (STUDY + UNFINISHED)
     kept = lost = 0

@@ -29,14 +29,16 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from imam_sim.model.observe import NAMES, OUTCOMES
 from imam_sim.model.state import Floats, Tissue, arrays, from_arrays
 from imam_sim.study.scenario import Scenario, loads, resolved
-from imam_sim.study.simulate import Simulation, follow, prepare_kernels
+
+if TYPE_CHECKING:
+    from imam_sim.study.simulate import Simulation  # imports numba, which who only reads can do without
 
 RECORD = "run.json"
 SCENARIO = "scenario.toml"
@@ -262,6 +264,8 @@ class RunFolder:
 
     def resume(self) -> Simulation:
         """The simulation at the last checkpoint; all that was written after it is dropped. StoreDamaged, OSError."""
+        from imam_sim.study.simulate import Simulation
+
         record = self._taken()
         scenario = read_scenario(self.path)
         for name in record["files"]:
@@ -529,6 +533,8 @@ def run_in_folder(
     StoreRefused where the folder holds another run; ScenarioError, StoreDamaged, StoreInUse, OSError; and
     FloatingPointError as in `Simulation.advance`, after which all up to then is kept.
     """
+    from imam_sim.study import simulate
+
     if scenario is None:
         read_record(folder)
     else:
@@ -542,12 +548,12 @@ def run_in_folder(
                 return Outcome(run.path, True, run.record["hours"], 0)
         if prepare:
             prepare()
-        prepare_kernels()
+        simulate.prepare_kernels()
         if run.record is not None:
             simulation = run.resume()
         else:
             assert scenario is not None
-            simulation = Simulation.start(scenario, seed)
+            simulation = simulate.Simulation.start(scenario, seed)
             run.begin(scenario, seed)
         if started:
             started(simulation)
@@ -562,7 +568,7 @@ def run_in_folder(
                 progress(now)
 
         try:
-            follow(simulation, run.add, progress=after_step, stop=stop)
+            simulate.follow(simulation, run.add, progress=after_step, stop=stop)
         except FloatingPointError:
             run.commit_without_checkpoint()
             raise
