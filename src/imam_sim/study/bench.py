@@ -33,6 +33,8 @@ Measures = dict[str, list[float]]  # name with unit: one value per repeat
 
 STEPS_OF_A_DAY = 144
 QUICK_STEPS = 6
+ROWS = 60  # of a sweep
+QUICK_ROWS = 4
 CROWD = 5000  # cells of the case `cells`
 NS, MS = 1e9, 1e3  # in a second
 WIDTH = 80
@@ -145,6 +147,26 @@ def _make_ready() -> None:
     from imam_sim.study.simulate import prepare_kernels
 
     prepare_kernels()
+
+
+def _sweep(repeats: int, quick: bool) -> Measures:
+    from imam_sim.study.plan import load_plan
+    from imam_sim.study.sweep import Work, open_sweep, sweep
+    from imam_sim.study.workers import Lanes
+
+    _make_ready()
+    plan, work = load_plan("acute_1000"), Work(max_rows=QUICK_ROWS if quick else ROWS)
+    clocks: dict[str, list[Clock]] = {"one_process_s": [], "two_processes_s": []}
+    for _ in range(repeats):
+        for jobs, name in enumerate(clocks, start=1):
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                open_sweep(Path(folder) / "study", plan) as ledger,
+                _timed(clocks[name]),
+                Lanes(jobs) as executor,
+            ):
+                sweep(ledger, plan, work, executor, jobs)
+    return {name: [clock.wall for clock in timed] for name, timed in clocks.items()}  # the processor time is that of others
 
 
 def _tissue(repeats: int, quick: bool) -> Measures:
@@ -293,6 +315,7 @@ CASES = {
     "compile_cold": Case("compiling every kernel, nothing cached", _compile_cold, 1, {"compile_cold_s": 20.0}),
     "compile_warm": Case("start until the first step is done, kernels cached", _compile_warm, 5, {"first_step_s": 2.0}),
     "first_picture": Case("start until a picture of day 0 is written, kernels cached", _first_picture, 3, {}),
+    "sweep": Case(f"{ROWS} rows of the plan acute_1000 ({QUICK_ROWS} in a quick look)", _sweep, 2, {}),
     "tissue": Case("making the default tissue", _tissue, 7, {"tissue_s": 0.3}),
     "signals": Case("signals, 100 x 100 voxels", _signals, 50, {}),
     "cells": Case(f"everything but signals, about {CROWD} cells", _cells, 15, {}),

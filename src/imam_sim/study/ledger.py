@@ -32,6 +32,7 @@ BUSY = 10.0  # s, how long another process may hold the file
 DONE, PARKED = "done", "parked"
 CAUSES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES, sqlite3.SQLITE_PERM: errno.EACCES}
 CAUSES |= {sqlite3.SQLITE_CANTOPEN: errno.EACCES}
+NO_INDEX = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_SHMSIZE)  # of the log: study.sqlite-shm is missing and cannot be made
 QUESTION = "CREATE TABLE question (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
 
 
@@ -140,8 +141,11 @@ class StudyFile:
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
 
     @property
     def file(self) -> sqlite3.Connection:
@@ -150,16 +154,23 @@ class StudyFile:
         return self._open
 
     def close(self) -> None:
-        """Let others in, and leave one plain file behind."""
-        if self._open is not None:
-            with contextlib.suppress(sqlite3.Error):
-                if self._lock is not None:
-                    self._open.execute("PRAGMA journal_mode = DELETE")
-            with contextlib.suppress(sqlite3.Error):
-                self._open.close()
-            self._open = None
-        if self._lock is not None:
-            self._lock.close()
+        """Let others in, and leave one plain file, unless somebody reads it. OSError where there is no room for that; the rows stay."""
+        try:
+            if self._open is not None and self._lock is not None:
+                with self.told():
+                    _make_plain(self._open)
+        finally:
+            if self._open is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._open.close()
+                self._open = None
+            if self._lock is not None:
+                self._lock.close()
+
+    def abandon(self) -> None:
+        """Close it after a fault, which matters more than any here."""
+        with contextlib.suppress(StoreDamaged, OSError):
+            self.close()
 
     def take(self, question: Mapping[str, str]) -> None:
         """Open it for writing; a folder and a file that are not there are made, for this question.
@@ -185,7 +196,7 @@ class StudyFile:
                     self.file.execute("COMMIT")
                 self._understand()
         except BaseException:
-            self.close()
+            self.abandon()
             raise
 
     def look(self) -> None:
@@ -194,12 +205,29 @@ class StudyFile:
             raise StoreDamaged(f"{self.folder}: is no {self.form.noun}: {STUDY} is missing; name a folder that `{self.form.command}` made")
         try:
             with self.told():
-                self._open = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY, isolation_level=None)
+                self._open = self._readable()
+                self._refuse_empty()
                 self._refuse_other()
                 self._understand()
         except BaseException:
-            self.close()
+            self.abandon()
             raise
+
+    def _readable(self) -> sqlite3.Connection:
+        """The file opened for reading; where the index of its log cannot be made, as on a read-only disk, it must have no log."""
+        where = self.path.absolute().as_uri()
+        opened = sqlite3.connect(f"{where}?mode=ro", uri=True, timeout=BUSY, isolation_level=None)
+        try:
+            opened.execute("PRAGMA schema_version")
+            return opened
+        except sqlite3.OperationalError as error:
+            opened.close()
+            if getattr(error, "sqlite_errorcode", 0) not in NO_INDEX:
+                raise
+        log = Path(f"{self.path}-wal")
+        if log.is_file() and log.stat().st_size:
+            raise OSError(None, "is part of the study, and cannot be read on a disk without room or permission; copy the folder", str(log))
+        return sqlite3.connect(f"{where}?immutable=1", uri=True, isolation_level=None)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
@@ -223,6 +251,8 @@ class StudyFile:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # none where a text is no UTF-8
             if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT):
                 raise StoreDamaged(f"{self.path}: is damaged: {_one_line(error)}; {self.form.mend}") from None
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path)) from None
             raise OSError(CAUSES.get(code), str(error), str(self.path)) from None
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise StoreDamaged(f"{self.path}: is damaged or no study: {_one_line(error)}; {self.form.mend}") from None
@@ -233,6 +263,11 @@ class StudyFile:
         if foreign:
             what = f"{STUDY} is missing and {foreign[0]} is there"
             raise StoreDamaged(f"{self.folder}: is no {self.form.noun}: {what}; choose another --out")
+
+    def _refuse_empty(self) -> None:
+        """StoreDamaged where whoever made it was cut before anything was in it."""
+        if self.file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            raise StoreDamaged(f"{self.path}: holds nothing; give the command again that made it, or put a copy of it back")
 
     def _refuse_other(self) -> None:
         if self.file.execute("PRAGMA application_id").fetchone()[0] != MARK:
@@ -269,7 +304,7 @@ class Ledger(StudyFile):
             with self.told():
                 self.rows = {row.key: row for row in self._read()}
         except BaseException:
-            self.close()
+            self.abandon()
             raise
 
     def add(self, row: Row) -> None:
@@ -309,7 +344,7 @@ class RunLedger(StudyFile):
             with naming(ledger.folder):
                 (ledger.folder / (PLAN + UNFINISHED)).unlink(missing_ok=True)
         except BaseException:
-            ledger.close()
+            ledger.abandon()
             raise
         return ledger
 
@@ -449,6 +484,15 @@ class RunLedger(StudyFile):
                 return
             yield from lines
             last = lines[-1][0]
+
+
+def _make_plain(file: sqlite3.Connection) -> None:
+    """Put the log of a file into it, unless somebody reads it just now."""
+    try:
+        file.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
 
 
 def sealed_run(run: Run) -> tuple[Any, ...]:
