@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rich_click as click
 
+from imam_sim.cli import completion
 from imam_sim.cli.guard import Exit, main
 from imam_sim.cli.talk import Interruption, bar, echo_json, program, say_compiling
 
 if TYPE_CHECKING:
+    from imam_sim.study.executors import Where
     from imam_sim.study.plan import Plan
     from imam_sim.study.sweep import Shard, Told, Work
 
@@ -43,11 +47,62 @@ def _shard(ctx: click.Context, option: click.Parameter, text: str | None) -> Sha
     return Shard(int(number), int(of))
 
 
-def _options_of_work(command: Any) -> Any:
-    """The options that sweep and extend share."""
+class Asked(NamedTuple):
+    """What sweep and extend are both asked."""
+
+    jobs: int | None
+    executor: Where
+    replicates: int | None
+    arms: tuple[str, ...]
+    shard: Shard | None
+    retry_failed: bool
+    time_limit: float | None  # h
+    max_rows: int | None
+    as_json: bool
+
+    @property
+    def work(self) -> Work:
+        """What is to be done of a plan."""
+        import math
+
+        from imam_sim.study.sweep import Shard, Work
+
+        seconds = math.inf if self.time_limit is None else self.time_limit * 3600.0
+        return Work(self.arms, self.shard or Shard(1, 1), self.retry_failed, seconds, self.max_rows)
+
+
+def _where(ctx: click.Context, option: click.Parameter, text: str) -> Where:
+    """Where rows are run, as it is written."""
+    from imam_sim.study.executors import where
+
+    try:
+        return where(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _asks_for_work(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that sweep and extend share; the command gets them as one, `asked`."""
+
+    @functools.wraps(command)
+    def with_all_together(*args: Any, **given: Any) -> None:
+        command(*args, asked=Asked(**{name: given.pop(name) for name in Asked._fields}), **given)
+
     shared = (
         click.option(
-            "-j", "--jobs", type=click.IntRange(1, 1024), help="Batches at a time; changes no result.  [default: free processors]"
+            "-j",
+            "--jobs",
+            type=click.IntRange(1, 1024),
+            help="Batches at a time; changes no result.  [default: free processors, or all threads of the cluster]",
+        ),
+        click.option(
+            "--executor",
+            default="local",
+            show_default=True,
+            callback=_where,
+            metavar="WHERE",
+            help="Where rows are run; changes no result: local, dask, dask://HOST:PORT, dask-file:PATH, dask-slurm:PROFILE.toml, "
+            "MODULE:FACTORY.",
         ),
         click.option("--replicates", type=click.IntRange(1, 1_000_000), help="So many replicates, in place of those of the plan."),
         click.option("--arm", "arms", multiple=True, metavar="NAME", help="Run only this arm now; may be repeated.  [default: all]"),
@@ -58,30 +113,17 @@ def _options_of_work(command: Any) -> Any:
         click.option("--json", "as_json", is_flag=True, help="The state of the study as JSON on stdout."),
     )
     for option in reversed(shared):
-        command = option(command)
-    return command
+        with_all_together = option(with_all_together)
+    return with_all_together
 
 
 @main.command()
-@click.argument("name_or_path", metavar="PLAN")
+@click.argument("name_or_path", metavar="PLAN", shell_complete=completion.shipped("sweeps"))
 @click.option("--out", type=STUDY_FOLDER, metavar="STUDY", help="Study folder.  [default: studies/NAME]")
-@click.option("--dry-run", is_flag=True, help="Show the design, what is done, and what it takes; run nothing.")
-@_options_of_work
+@click.option("--dry-run", is_flag=True, help="Show the design, what is done, and what it takes; run nothing, ask no cluster.")
+@_asks_for_work
 @click.pass_context
-def sweep(
-    ctx: click.Context,
-    name_or_path: str,
-    out: Path | None,
-    dry_run: bool,
-    jobs: int | None,
-    replicates: int | None,
-    arms: tuple[str, ...],
-    shard: Shard | None,
-    retry_failed: bool,
-    time_limit: float | None,
-    max_rows: int | None,
-    as_json: bool,
-) -> None:
+def sweep(ctx: click.Context, name_or_path: str, out: Path | None, dry_run: bool, asked: Asked) -> None:
     """Run many scenarios: every arm and design point of a plan, for every replicate.
 
     PLAN is a .toml file or the name of a shipped plan. Everything goes into a study folder, row by row, so the same command goes on where
@@ -90,33 +132,21 @@ def sweep(
     from imam_sim.study.plan import load_plan
 
     plan = load_plan(name_or_path)
-    if replicates is not None:
-        plan = plan.part(replicates=replicates)
-    plan.part(arms=arms or None)  # refuses unknown ones
+    if asked.replicates is not None:
+        plan = plan.part(replicates=asked.replicates)
+    plan.part(arms=asked.arms or None)  # refuses unknown ones
     folder = out or Path("studies") / Path(name_or_path).stem
-    work = _work(arms, shard, retry_failed, time_limit, max_rows)
     if dry_run:
-        _tell_design(folder, plan, work, jobs, as_json)
+        _tell_design(folder, plan, asked)
         return
-    ctx.exit(_sweep(folder, plan, work, jobs, as_json))
+    ctx.exit(_sweep(folder, plan, asked))
 
 
 @main.command()
 @click.argument("study", type=STUDY_FOLDER)
-@_options_of_work
+@_asks_for_work
 @click.pass_context
-def extend(
-    ctx: click.Context,
-    study: Path,
-    jobs: int | None,
-    replicates: int | None,
-    arms: tuple[str, ...],
-    shard: Shard | None,
-    retry_failed: bool,
-    time_limit: float | None,
-    max_rows: int | None,
-    as_json: bool,
-) -> None:
+def extend(ctx: click.Context, study: Path, asked: Asked) -> None:
     """Go on with the plan that a study holds, with more replicates if you like; nothing is run twice."""
     from imam_sim.study.ledger import RunLedger
     from imam_sim.study.scenario import ScenarioError
@@ -124,42 +154,34 @@ def extend(
 
     with RunLedger.seen(study) as ledger:
         plan = plan_in(ledger)
-    if replicates is not None:
-        if replicates < plan.replicates:
-            raise ScenarioError([f"--replicates: got {replicates}, must be at least those that {study} has, {plan.replicates}"])
-        plan = plan.part(replicates=replicates)
-    plan.part(arms=arms or None)
-    ctx.exit(_sweep(study, plan, _work(arms, shard, retry_failed, time_limit, max_rows), jobs, as_json))
+    if asked.replicates is not None:
+        if asked.replicates < plan.replicates:
+            raise ScenarioError([f"--replicates: got {asked.replicates}, must be at least those that {study} has, {plan.replicates}"])
+        plan = plan.part(replicates=asked.replicates)
+    plan.part(arms=asked.arms or None)
+    ctx.exit(_sweep(study, plan, asked))
 
 
-def _work(arms: tuple[str, ...], shard: Shard | None, retry_failed: bool, time_limit: float | None, max_rows: int | None) -> Work:
-    import math
-
-    from imam_sim.study.sweep import Shard, Work
-
-    seconds = math.inf if time_limit is None else time_limit * 3600.0
-    return Work(arms, shard or Shard(1, 1), retry_failed, seconds, max_rows)
-
-
-def _sweep(folder: Path, plan: Plan, work: Work, jobs: int | None, as_json: bool) -> Exit:
+def _sweep(folder: Path, plan: Plan, asked: Asked) -> Exit:
     """Run what is missing, with a bar and Ctrl-C; says how it went and how to go on."""
     import shlex
     import sys
 
+    from imam_sim.study.executors import place
     from imam_sim.study.results import Study
     from imam_sim.study.simulate import kernels_ready, prepare_kernels
     from imam_sim.study.sweep import open_sweep
     from imam_sim.study.sweep import sweep as run_all
-    from imam_sim.study.workers import Lanes, processors
 
     interruption = Interruption("finishing what runs; once more stops at once")
-    jobs = jobs or processors()
     with open_sweep(folder, plan) as ledger:
         if not kernels_ready():
             say_compiling()
             prepare_kernels()
-        with interruption.caught(), bar("state", "rate") as show, Lanes(jobs) as executor:
-            told = run_all(ledger, plan, work, executor, jobs, _shown(show), interruption.wanted)
+        with interruption.caught(), place(asked.executor, asked.jobs) as there, bar("state", "rate") as show:
+            if not there.jobs():
+                click.echo(f"{asked.executor.words}: no worker yet; rows wait for the first", err=True)
+            told = run_all(ledger, plan, asked.work, there.executor, there.jobs, _shown(show), interruption.wanted)
     _tell(folder, told)
     if told.stopped:
         words = shlex.join((program(), *sys.argv[1:]))
@@ -168,7 +190,7 @@ def _sweep(folder: Path, plan: Plan, work: Work, jobs: int | None, as_json: bool
         status = study.status()
     for failure in status["failures"][:FAILURES_TOLD]:
         click.echo("failed: arm {arm}, point {point}, replicate {replicate}: {note}".format(**failure), err=True)
-    if as_json:
+    if asked.as_json:
         echo_json(status)
     else:
         click.echo(str(folder))
@@ -201,10 +223,10 @@ def _tell(folder: Path, told: Told) -> None:
     click.echo(f"{folder}: {told.done} of {told.rows} rows done{failed}; {told.made} made now, in {told.seconds:.1f} s", err=True)
 
 
-def _tell_design(folder: Path, plan: Plan, work: Work, jobs: int | None, as_json: bool) -> None:
+def _tell_design(folder: Path, plan: Plan, asked: Asked) -> None:
     """The design, what is done, and what the rest takes."""
+    from imam_sim.study.groups import Forecast
     from imam_sim.study.ledger import STUDY, RunLedger
-    from imam_sim.study.plan import estimate
     from imam_sim.study.sweep import missing
     from imam_sim.study.workers import processors
 
@@ -212,9 +234,8 @@ def _tell_design(folder: Path, plan: Plan, work: Work, jobs: int | None, as_json
     if (folder / STUDY).is_file():
         with RunLedger.seen(folder) as ledger:
             known = ledger.known()
-    jobs = jobs or processors()
-    todo = missing(plan, work, known)
-    needed = estimate(plan, todo, jobs)
+    jobs = asked.jobs or processors()
+    needed = Forecast(plan).needed(missing(plan, asked.work, known), jobs)
     design = {
         "title": plan.title,
         "arms": list(plan.arms),
@@ -227,7 +248,7 @@ def _tell_design(folder: Path, plan: Plan, work: Work, jobs: int | None, as_json
         "hours": round(needed.seconds / 3600.0, 4),
         "megabytes": round(needed.bytes / 1e6, 3),
     }
-    if as_json:
+    if asked.as_json:
         echo_json(design)
         return
     click.echo(f"{plan.title}: {len(plan.arms)} arms x {len(plan.points)} points x {plan.replicates} replicates = {plan.n_rows} rows")
@@ -285,7 +306,7 @@ def report(study: Path, out: Path | None, least_enzyme: float, as_json: bool) ->
     if out is not None:
         write_whole(out, page.encode())
     if as_json:
-        echo_json(numbers)
+        echo_json(numbers())
     else:
         click.echo(str(out))
 

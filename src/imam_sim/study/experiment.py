@@ -25,6 +25,7 @@ import numpy as np
 
 from imam_sim.study.branch import Course
 from imam_sim.study.hypothesis import COUNTED, FIRST_LOOK, Hypothesis, plain, traits
+from imam_sim.study.language import ScenarioError
 from imam_sim.study.ledger import DONE, STUDY, RunLedger
 from imam_sim.study.paired import Effect, Numbers, Prediction, Verdict, effect, p_value
 from imam_sim.study.plan import Plan, Point
@@ -251,7 +252,10 @@ def judged(folder: Path, hypothesis: Hypothesis) -> Report:
 def _effect(hypothesis: Hypothesis, pairs: tuple[Pair, ...]) -> Effect | None:
     if not pairs:
         return None
-    return effect(*_arms(pairs), hypothesis.prediction, hypothesis.plan.seed)
+    try:
+        return effect(*_arms(pairs), hypothesis.prediction, hypothesis.plan.seed)
+    except ValueError as error:
+        raise ScenarioError([f"{hypothesis.path}: prediction.contrast: {error}"]) from None
 
 
 def _arms(pairs: tuple[Pair, ...]) -> tuple[Numbers, Numbers]:
@@ -408,6 +412,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
 
 def _contrast(found: Effect, told: Hypothesis, unit: str) -> str:
     """The effect with its interval."""
+    if math.isnan(found.low):
+        return f"{found.estimate:.3g}{'' if told.prediction.contrast == 'ratio' else unit} (no interval from one pair)"
     if told.prediction.contrast == "ratio":
         return f"{found.estimate:.3g} (95 % interval {found.low:.3g} to {found.high:.3g})"
     return f"{found.estimate:+.3g}{unit} (95 % interval {found.low:+.3g} to {found.high:+.3g})"

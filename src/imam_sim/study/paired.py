@@ -8,6 +8,7 @@ difference of logarithms, and its mean is the geometric one.
 from __future__ import annotations
 
 import math
+import warnings
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -139,7 +140,8 @@ def interval(each: Numbers, seed: int) -> tuple[float, float]:
     level = 1.0 - 2.0 * norm.sf(math.sqrt(n / (n - 1.0)) * student.ppf(0.5 + LEVEL / 2.0, n - 1))
     batch = max(1, AT_ONCE // n)
     for method in ("BCa", "percentile"):
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of scipy, that there is no correction
             found = bootstrap(
                 (each,),
                 np.mean,
