@@ -26,6 +26,7 @@ from imam_sim.study.experiment import (
     telling,
 )
 from imam_sim.study.hypothesis import Hypothesis, load_hypothesis
+from imam_sim.study.language import ScenarioError
 from imam_sim.study.ledger import DONE
 from imam_sim.study.paired import Verdict
 from imam_sim.study.results import Study
@@ -245,3 +246,19 @@ def test_a_p_value_is_there_for_who_asks(tmp_path: Path) -> None:
     assert 0.0 < chance(report) < 0.05
     assert "p" not in as_data(report)["effect"]
     assert not math.isnan(chance(report))
+
+
+def test_a_ratio_that_cannot_be_had_is_told_with_the_file(tmp_path: Path) -> None:
+    text = claim(tmp_path, outcome="il10", unit="ng/mL", design="pairs = 2").path.read_text()
+    (tmp_path / "ratio.toml").write_text(
+        text.replace("at_least = 5.0", 'contrast = "ratio"\nat_least = 0.5').replace('summary = "day 2"', 'summary = "lowest"')
+    )
+    with pytest.raises(ScenarioError, match=r"ratio\.toml: prediction\.contrast: a ratio needs values above 0, 2 of 2 pairs have none"):
+        experiment(tmp_path / "out", load_hypothesis(tmp_path / "ratio.toml"))
+
+
+def test_one_pair_has_no_interval(tmp_path: Path) -> None:
+    report = experiment(tmp_path / "out", claim(tmp_path).with_pairs(1))
+    assert len(report.pairs) == 1
+    assert "no interval from one pair" in as_text(report)
+    assert "one pair says nothing about chance" in as_text(report)
