@@ -135,7 +135,9 @@ def test_arms_that_are_the_same_are_refused(tmp_path: Path) -> None:
 
 
 def test_every_error_is_told_at_once(tmp_path: Path) -> None:
-    text = CLAIM.replace('unit = "cells/mm2"', 'unit = "um"').replace("at_least = 1", "at_least = 0").replace("fraction = 0.9", "fraction = 2")
+    text = (
+        CLAIM.replace('unit = "cells/mm2"', 'unit = "um"').replace("at_least = 1", "at_least = 0").replace("fraction = 0.9", "fraction = 2")
+    )
     with pytest.raises(ScenarioError) as caught:
         loaded(tmp_path, text)
     assert len(caught.value.errors) == 3

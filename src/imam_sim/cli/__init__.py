@@ -4,7 +4,7 @@ A command is a function with `@main.command()` in the module of its kind. It imp
 stay quick, and it lets exceptions go: `guard.Guarded` turns those that a user can cause into lines on stderr and an exit code.
 """
 
-from imam_sim.cli import evidence, inputs, runs, studies
+from imam_sim.cli import analysis, completion, evidence, hypotheses, inputs, lessons, runs, sealed, studies
 from imam_sim.cli.guard import Exit, main
 
-__all__ = ["Exit", "evidence", "inputs", "main", "runs", "studies"]
+__all__ = ["Exit", "analysis", "completion", "evidence", "hypotheses", "inputs", "lessons", "main", "runs", "sealed", "studies"]
