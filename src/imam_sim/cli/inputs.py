@@ -298,8 +298,8 @@ scenario = "{origin}"
 seed = 1
 
 [set]                                # of both arms; a small tissue and long steps are quick
-"tissue.width" = "0.3 mm"
-"tissue.height" = "0.3 mm"
+"tissue.width" = "0.4 mm"
+"tissue.height" = "0.4 mm"
 "numerics.step" = "1 h"
 "record.every" = "12 h"
 duration = "15 d"
