@@ -19,9 +19,9 @@ from imam_sim.study import calibrate, workers
 from imam_sim.study.calibrate import Plan, load_ranges, search, steering
 from imam_sim.study.findings import Check, Judged
 from imam_sim.study.fitting import FARTHEST, Trial, distance, moved, outside, usual_value
+from imam_sim.study.language import ScenarioError
 from imam_sim.study.ledger import STUDY, Ledger, Mark, Row
 from imam_sim.study.robustness import keeps_direction, load_sets, perturbed
-from imam_sim.study.scenario import ScenarioError
 from imam_sim.study.space_filling import Range, latin_hypercube, shrunk, value_in, whole_box
 from imam_sim.study.store import StoreDamaged, StoreInUse, StoreRefused
 

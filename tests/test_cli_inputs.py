@@ -17,7 +17,9 @@ from imam_sim.cli.guard import OTHER_PLACE, WAYS_OUT, verdict
 from imam_sim.model.observe import OUTCOMES
 from imam_sim.model.params import PRESETS, Parameters
 from imam_sim.model.quantity import declared
-from imam_sim.study.scenario import ScenarioError, TooBig, load, loads, names, schema
+from imam_sim.study.language import ScenarioError
+from imam_sim.study.scenario import schema
+from imam_sim.study.scenario_file import TooBig, load, loads, names
 
 DECLARED = declared(Parameters())
 BAD = 'schema = 1\nduration = "28 d"\ntitel = "x"\n[parameters]\ncd4.tolerance = 2\n'
@@ -285,7 +287,7 @@ def test_a_folder_that_cannot_be_written_gives_exit_code_four(tmp_path: Path, mo
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "mine.toml")
 
-    monkeypatch.setattr("imam_sim.study.scenario.load", lambda _: None)
+    monkeypatch.setattr("imam_sim.study.scenario_file.load", lambda _: None)
     monkeypatch.setattr(cli.Path, "open", refuse)
     result = run("new", "mine")
     assert (result.exit_code, result.stderr) == (Exit.DISK, f"mine.toml: Permission denied{OTHER_PLACE}\n")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from imam_sim.study.cohort import Cohort, from_plain, load_cohort, plain, usual_values
+from imam_sim.study.language import ScenarioError
 from imam_sim.study.robustness import load_sets
-from imam_sim.study.scenario import ScenarioError
 
 HEAD = 'schema = 1\ntitle = "A cohort"\nseed = 5\n'
 TOLERANCE = '"cd4.tolerance" = { low = 0.2, high = 0.4, source = "assumed" }\n'

@@ -15,7 +15,9 @@ from imam_sim.model.params import Parameters, SatelliteActivation
 from imam_sim.model.quantity import get, put
 from imam_sim.model.rules import intervention, satellite
 from imam_sim.model.state import NOBODY, Compartment, Counter, Ground, Kind, Now, Signal, Tissue, in_use
-from imam_sim.study.scenario import CELLS, ENTRIES, RECEPTORS, SIGNALS, ScenarioError, loads, resolved
+from imam_sim.study.language import CELLS, SIGNALS, ScenarioError
+from imam_sim.study.scenario import ENTRIES, RECEPTORS, resolved
+from imam_sim.study.scenario_file import loads
 from imam_sim.study.simulate import KINDS, Simulation
 
 SMALL = """

@@ -25,9 +25,9 @@ from imam_sim.cli import Exit, main
 from imam_sim.study import executors
 from imam_sim.study import sweep as sweeping
 from imam_sim.study.executors import Lost, Strangers, place, slurm_cluster, slurm_profile, where
+from imam_sim.study.language import ScenarioError
 from imam_sim.study.plan import Plan
 from imam_sim.study.results import Study
-from imam_sim.study.scenario import ScenarioError
 from imam_sim.study.simulate import prepare_kernels
 from imam_sim.study.sweep import Told, open_sweep
 

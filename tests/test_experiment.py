@@ -12,7 +12,9 @@ import pytest
 from imam_sim.study import sweep as sweeping
 from imam_sim.study.experiment import (
     LOCK_OF_FILE,
+    PAGE,
     PAIRS,
+    PICTURE,
     VERDICT,
     Draw,
     as_data,
@@ -31,7 +33,7 @@ from imam_sim.study.ledger import DONE
 from imam_sim.study.paired import Verdict
 from imam_sim.study.results import Study
 from imam_sim.study.simulate import prepare_kernels
-from imam_sim.study.store import StoreDamaged, StoreRefused
+from imam_sim.study.store import StoreDamaged, StoreRefused, model_digest
 
 WOUND = """\
 schema = 1
@@ -155,6 +157,22 @@ def test_the_verdict_is_kept_and_can_be_judged_again_without_running(tmp_path: P
     hypothesis = claim(tmp_path)
     report = experiment(tmp_path / "out", hypothesis)
     assert json.loads((tmp_path / "out" / VERDICT).read_text()) == as_data(report) == as_data(judged(tmp_path / "out", hypothesis))
+
+
+def test_a_verdict_names_the_model_that_it_is_about(tmp_path: Path) -> None:
+    assert as_data(experiment(tmp_path / "out", claim(tmp_path, design="pairs = 2")))["model"] == model_digest()
+
+
+def test_pictures_stay_beside_their_own_verdict_only(tmp_path: Path) -> None:
+    hypothesis = claim(tmp_path, design="pairs = 2")
+    experiment(tmp_path / "out", hypothesis)
+    drawn = [tmp_path / "out" / name for name in (PICTURE, PAGE)]
+    for path in drawn:
+        path.touch()
+    experiment(tmp_path / "out", hypothesis)
+    assert all(path.exists() for path in drawn)
+    experiment(tmp_path / "out", hypothesis.with_pairs(3))
+    assert not any(path.exists() for path in drawn)
 
 
 def test_sequential_looks_stop_when_the_interval_is_narrow_enough(tmp_path: Path) -> None:

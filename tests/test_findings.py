@@ -21,7 +21,9 @@ from imam_sim.study.findings import (
     shipped,
     value_of,
 )
-from imam_sim.study.scenario import Deplete, Inject, KnockOut, ScenarioError, load, parameters
+from imam_sim.study.language import ScenarioError, parameters
+from imam_sim.study.scenario import Deplete, Inject, KnockOut
+from imam_sim.study.scenario_file import load
 
 HEAD = """
 schema = 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from imam_sim.model.state import arrays
-from imam_sim.study.scenario import load
+from imam_sim.study.scenario_file import load
 from imam_sim.study.simulate import simulate
 
 GOLDEN = Path(__file__).parent / "golden.json"

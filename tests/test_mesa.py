@@ -16,7 +16,9 @@ import pytest
 from imam_sim.model import observe
 from imam_sim.model.state import NOBODY, Kind, Signal, Tissue, arrays, in_use
 from imam_sim.show.mesa_model import CellAgent, DeadCell, MuscleModel
-from imam_sim.study.scenario import Scenario, ScenarioError, load
+from imam_sim.study.language import ScenarioError
+from imam_sim.study.scenario import Scenario
+from imam_sim.study.scenario_file import load
 from imam_sim.study.simulate import Result, simulate
 
 INJURY = {"kind": "injure", "at": 2.0, "pattern": "diffuse", "fraction": 0.5}

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from imam_sim.model.observe import NAMES
 from imam_sim.model.quantity import declared
 from imam_sim.study.cohort import load_cohort, multiplied, usual_values
+from imam_sim.study.language import ScenarioError, parameters, shipped_folder
 from imam_sim.study.plan import Plan, Row, from_plain, load_plan, plain
-from imam_sim.study.scenario import Record, Scenario, ScenarioError, load, loads, parameters, read, resolved, shipped_folder
+from imam_sim.study.scenario import Record, Scenario, resolved
+from imam_sim.study.scenario_file import load, loads, read
 
 HEAD = 'schema = 1\ntitle = "A plan"\n'
 BASE = f'{HEAD}scenario = "imam_untreated"\n'
@@ -433,6 +435,10 @@ REFUSED = {
     "other paths in a row": (
         '[table]\nrows = [{ duration = "9 d" }, { "cd4.tolerance" = 0 }]\n',
         "5: table.rows: must name the same paths as .*",
+    ),
+    "many points twice": (
+        '[table]\nrows = [{ duration = "9 d" }, { duration = "9 d" }, { duration = "9 d" }, { duration = "9 d" }, { duration = "9 d" }]\n',
+        "4: table: points 1 and 2, 1 and 3, 1 and 4 are the same, and 1 more",
     ),
     "a point twice": ('[table]\nrows = [{ duration = "9 d" }, { duration = "9 d" }]\n', "4: table: points 1 and 2 are the same"),
     "too many points": ("[grid]\n" + TOO_MANY, "1: 104060401 design points, .*"),

@@ -12,7 +12,7 @@ from test_histology import brick_tissue
 
 from imam_sim.model import observe
 from imam_sim.show import histology, plot
-from imam_sim.study.scenario import load, loads
+from imam_sim.study.scenario_file import load, loads
 from imam_sim.study.treatment import load_treatment
 
 TIMES = np.arange(0.0, 28 * 24 + 1, 12.0)

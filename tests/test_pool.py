@@ -30,6 +30,7 @@ TOLD: dict[str, Any] = {
     "size": 0.1,
     "sha256": "0123456789abcdef" * 4,
     "version": "0.1.0",
+    "model": "0123456789abcdef",
 }
 
 
@@ -87,6 +88,12 @@ def test_groups_that_tested_another_text_are_refused(tmp_path: Path) -> None:
 def test_groups_with_another_version_are_refused(tmp_path: Path) -> None:
     folders = [group(tmp_path, "one", 100), group(tmp_path, "two", 200, version="0.2.0")]
     with pytest.raises(StoreRefused, match=r"another version .*0.2.0, not 0.1.0"):
+        pool(folders)
+
+
+def test_groups_with_another_model_are_refused(tmp_path: Path) -> None:
+    folders = [group(tmp_path, "one", 100), group(tmp_path, "two", 200, model="fedcba9876543210")]
+    with pytest.raises(StoreRefused, match=r"two/verdict.json: was made with another model than .*\(fedcba98, not 01234567\)"):
         pool(folders)
 
 

@@ -21,7 +21,7 @@ from imam_sim.show.gallery import plot_study
 from imam_sim.show.report import report, svg
 from imam_sim.study.plan import Row, load_plan
 from imam_sim.study.results import Study
-from imam_sim.study.scenario import load
+from imam_sim.study.scenario_file import load
 from imam_sim.study.sweep import open_sweep
 
 GRID = """\

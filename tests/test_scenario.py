@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from imam_sim.model.params import PRESETS, Parameters
 from imam_sim.model.quantity import declared, get
 from imam_sim.model.state import bytes_needed
-from imam_sim.study import scenario, toml_text
-from imam_sim.study.scenario import Injure, Scenario, ScenarioError, Set, TooBig, find, load, loads, names, nearest, resolved, schema
+from imam_sim.study import scenario_file, toml_text
+from imam_sim.study.language import MAX_BYTES, MAX_HOURS, ScenarioError, nearest
+from imam_sim.study.scenario import MIN_EDGE, Injure, Scenario, Set, resolved, schema
+from imam_sim.study.scenario_file import TooBig, find, load, loads, names
 
 DECLARED = declared(Parameters())
 HEAD = 'schema = 1\nduration = "28 d"\n'
@@ -231,7 +233,7 @@ def test_a_circle_of_parents_is_refused(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"schema = 1\ntitle = '\xff'\n", r"\.toml:2: is not UTF-8"),
-        (b"#" * (scenario.MAX_BYTES + 1), "larger than 1 MiB"),
+        (b"#" * (MAX_BYTES + 1), "larger than 1 MiB"),
         (b"schema = 1\n\x00", "Found invalid character|Invalid|Expected"),
     ],
 )
@@ -280,17 +282,17 @@ def test_a_tissue_larger_than_the_memory_is_refused_with_the_estimate(monkeypatc
     with pytest.raises(TooBig, match=r"x\.toml:3: tissue: got 1e\+06 mm x 1e\+06 mm: needs about .* GB of memory, this machine has"):
         loads(HEAD + "[tissue]\nwidth = '1e6 mm'\nheight = '1e6 mm'\n", "x.toml")
     needed = bytes_needed(1000.0, 1000.0)
-    monkeypatch.setattr(scenario, "_memory", lambda: needed - 1.0)
+    monkeypatch.setattr(scenario_file, "_memory", lambda: needed - 1.0)
     with pytest.raises(TooBig) as caught:
         loads(HEAD)
     assert (caught.value.estimate, caught.value.available) == (needed, needed - 1.0)
-    monkeypatch.setattr(scenario, "_memory", lambda: float(needed))
+    monkeypatch.setattr(scenario_file, "_memory", lambda: float(needed))
     assert loads(HEAD).tissue.width == 1000.0
 
 
 def test_what_is_never_estimated_would_have_fitted() -> None:
-    for edge in (scenario.MIN_EDGE, 300.0, 1000.0, 30000.0):
-        assert bytes_needed(edge, edge) < scenario.AMPLE * edge * edge
+    for edge in (MIN_EDGE, 300.0, 1000.0, 30000.0):
+        assert bytes_needed(edge, edge) < scenario_file.AMPLE * edge * edge
 
 
 def test_no_parameter_group_is_called_like_a_key_of_scenarios() -> None:
@@ -314,7 +316,7 @@ def test_the_two_shipped_scenarios_are_there() -> None:
 
 # round trip
 
-MINUTES = st.integers(min_value=0, max_value=int(scenario.MAX_HOURS * 6)).map(lambda tens: 10.0 * tens / 60.0)
+MINUTES = st.integers(min_value=0, max_value=int(MAX_HOURS * 6)).map(lambda tens: 10.0 * tens / 60.0)
 
 
 @st.composite

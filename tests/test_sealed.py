@@ -16,7 +16,8 @@ from imam_sim.cli import Exit, main
 from imam_sim.show.sealed import picture
 from imam_sim.study import sealed as seals
 from imam_sim.study.language import ScenarioError
-from imam_sim.study.scenario import Set, load
+from imam_sim.study.scenario import Set
+from imam_sim.study.scenario_file import load
 from imam_sim.study.sealed import Change, Sealed, as_text, experiment, load_sealed, make, scenarios
 from imam_sim.study.simulate import simulate
 from imam_sim.study.store import StoreDamaged, StoreRefused

@@ -20,10 +20,10 @@ from scipy.stats import norm, rankdata
 from imam_sim.cli import Exit, main
 from imam_sim.study import sensitivity
 from imam_sim.study.branch import Course
+from imam_sim.study.language import ScenarioError
 from imam_sim.study.ledger import DONE, PARKED, Run
 from imam_sim.study.plan import Plan, from_plain, load_plan, plain, sampled
 from imam_sim.study.results import Study
-from imam_sim.study.scenario import ScenarioError
 from imam_sim.study.sensitivity import Analysis, analysed, chance, elementary_effects, partial_rank_correlations
 from imam_sim.study.space_filling import latin_hypercube, whole_box
 from imam_sim.study.summary import summary_of

@@ -17,7 +17,8 @@ import pytest
 from imam_sim.model.state import arrays
 from imam_sim.study import simulate as simulating
 from imam_sim.study import store
-from imam_sim.study.scenario import Scenario, ScenarioError, resolved
+from imam_sim.study.language import ScenarioError
+from imam_sim.study.scenario import Scenario, resolved
 from imam_sim.study.simulate import Simulation, prepare_kernels, simulate
 from imam_sim.study.store import (
     RunFolder,

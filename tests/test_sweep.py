@@ -22,7 +22,7 @@ from imam_sim.study.branch import NEVER, courses, fork, past
 from imam_sim.study.ledger import PARKED, PLAN, STUDY, RunLedger
 from imam_sim.study.plan import Plan, Row, load_plan
 from imam_sim.study.results import Study, merge
-from imam_sim.study.scenario import loads
+from imam_sim.study.scenario_file import loads
 from imam_sim.study.simulate import Simulation, prepare_kernels, simulate
 from imam_sim.study.store import LOCK, StoreInUse, StoreRefused
 from imam_sim.study.sweep import Shard, Told, Work, open_sweep, packed, run_batch

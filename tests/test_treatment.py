@@ -13,7 +13,8 @@ from imam_sim.model.observe import NAMES
 from imam_sim.model.quantity import get
 from imam_sim.model.treatment import Dose, Drug, Effect, Kinetics, Level, share_of_effect, treated, values_under
 from imam_sim.study.language import ScenarioError, parameters
-from imam_sim.study.scenario import Scenario, Treat, loads, resolved
+from imam_sim.study.scenario import Scenario, Treat, resolved
+from imam_sim.study.scenario_file import loads
 from imam_sim.study.simulate import Simulation, shortened, simulate
 from imam_sim.study.treatment import Course, Stage, amount, load_treatment, names, steady_level
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imam_sim.study.scenario import Injure, Scenario, Treat, find, load, names
+from imam_sim.study.scenario import Injure, Scenario, Treat
+from imam_sim.study.scenario_file import find, load, names
 from imam_sim.study.simulate import shortened, simulate
 from imam_sim.study.treatment import load_treatment
 from imam_sim.study.treatment import names as drugs

@@ -14,7 +14,7 @@ from imam_sim.cli import Exit, main
 from imam_sim.study import branch
 from imam_sim.study import validate as study
 from imam_sim.study.findings import Judged, arm_scenario, load_findings, shipped
-from imam_sim.study.scenario import ScenarioError
+from imam_sim.study.language import ScenarioError
 from imam_sim.study.simulate import prepare_kernels, simulate
 from imam_sim.study.validate import Run, Validation, courses_of, got, plan, seconds_needed, summary, table, validate
 

@@ -17,7 +17,7 @@ from imam_sim.show.worksheet import differences_in_words, event_in_words, studen
 from imam_sim.study.experiment import as_data, claim_folder, judged
 from imam_sim.study.hypothesis import Hypothesis, load_hypothesis
 from imam_sim.study.plan import Row
-from imam_sim.study.scenario import load, loads
+from imam_sim.study.scenario_file import load, loads
 
 TEXT = """\
 schema = 1

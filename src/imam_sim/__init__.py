@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from imam_sim.study.interactive import sweep
     from imam_sim.study.plan import load_plan
     from imam_sim.study.results import Study
-    from imam_sim.study.scenario import load
+    from imam_sim.study.scenario_file import load
     from imam_sim.study.simulate import simulate
 
     __version__: str
 
 __all__ = ["Study", "__version__", "load", "load_plan", "simulate", "sweep"]
 
-_HOMES = {"Study": "results", "load": "scenario", "load_plan": "plan", "simulate": "simulate", "sweep": "interactive"}
+_HOMES = {"Study": "results", "load": "scenario_file", "load_plan": "plan", "simulate": "simulate", "sweep": "interactive"}
 
 
 def __getattr__(name: str) -> Any:

@@ -62,8 +62,8 @@ def sensitivity(
     STUDY is the folder of a sweep whose plan draws points from ranges. The method follows from its [sample]: morris gives elementary
     effects, saltelli Sobol indices, lhs and sobol partial rank correlations, each with a 95 % interval.
     """
+    from imam_sim.study.language import ScenarioError
     from imam_sim.study.results import Study
-    from imam_sim.study.scenario import ScenarioError
     from imam_sim.study.sensitivity import analysed, plain
 
     if not study.is_dir() and (found := _plan_of(study)):
@@ -90,8 +90,8 @@ def sensitivity(
 def _plan_of(study: Path) -> str:
     """A name for the study of a plan that a user named in place of a study; nothing where there is no such plan."""
     from imam_sim.study.document import find_file
+    from imam_sim.study.language import ScenarioError
     from imam_sim.study.plan import FOLDER
-    from imam_sim.study.scenario import ScenarioError
 
     try:
         path = find_file(str(study), FOLDER)

@@ -31,7 +31,7 @@ def _or_file(words: Iterable[str], begun: str) -> list[CompletionItem]:
 
 def scenarios(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """Shipped scenarios, or a file."""
-    from imam_sim.study.scenario import names
+    from imam_sim.study.scenario_file import names
 
     return _or_file(names(), begun)
 
@@ -50,7 +50,7 @@ def shipped(folder: str) -> Completer:
 def origins(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """What a new file may start from: shipped scenarios and hypotheses, or a file."""
     from imam_sim.study.hypothesis import names as hypotheses
-    from imam_sim.study.scenario import names
+    from imam_sim.study.scenario_file import names
 
     return _or_file([*names(), *hypotheses()], begun)
 

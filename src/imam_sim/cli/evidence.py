@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from imam_sim.cli.guard import main
-from imam_sim.cli.talk import bar, echo_json, say_compiling
+from imam_sim.cli.talk import bar, echo_json, lasting, say_compiling
 
 if TYPE_CHECKING:
     from imam_sim.study.findings import Findings
@@ -135,8 +135,8 @@ def _validate_sets(
     else:
         chosen = robustness.load_sets(Path(sets) if sets else None)
     fitting = robustness.every_check(findings, scale, sought.preset)
-    hours = fitting.seconds() * len(chosen) / jobs / 3600.0
-    click.echo(f"{len(chosen)} sets, {len(fitting.checks)} checks, about {hours:.2g} h with {jobs} at a time", err=True)
+    seconds = fitting.seconds() * len(chosen) / jobs
+    click.echo(f"{len(chosen)} sets, {len(fitting.checks)} checks, about {lasting(seconds)} with {jobs} at a time", err=True)
     say_compiling()
     prepare_kernels()
     with nullcontext() if study is None else Ledger(study, fitting.question()) as ledger, bar("state") as show:

@@ -49,10 +49,11 @@ def verdict(error: BaseException) -> tuple[list[str], Exit] | None:
     if isinstance(error, OSError):
         told = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         return [f"{told}{WAYS_OUT.get(error.errno or 0, '')}"], Exit.DISK
-    scenario = sys.modules.get("imam_sim.study.scenario")  # who raises these has imported it
-    if scenario and isinstance(error, scenario.ScenarioError):
+    language = sys.modules.get("imam_sim.study.language")  # who raises these has imported it
+    if language and isinstance(error, language.ScenarioError):
         return error.errors, Exit.BAD_INPUT
-    if scenario and isinstance(error, scenario.TooBig):
+    scenario_file = sys.modules.get("imam_sim.study.scenario_file")
+    if scenario_file and isinstance(error, scenario_file.TooBig):
         return [str(error)], Exit.REFUSED
     store = sys.modules.get("imam_sim.study.store")
     if store and isinstance(error, store.StoreDamaged):

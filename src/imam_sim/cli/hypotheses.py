@@ -9,7 +9,7 @@ import rich_click as click
 
 from imam_sim.cli import completion
 from imam_sim.cli.guard import Exit, main
-from imam_sim.cli.talk import Interruption, bar, echo_json, program, say_compiling
+from imam_sim.cli.talk import Interruption, bar, echo_json, lasting, program, say_compiling
 
 if TYPE_CHECKING:
     from imam_sim.study.experiment import Report
@@ -146,7 +146,7 @@ def _tell_design(folder: Path, hypothesis: Hypothesis, jobs: int | None, no_robu
         f"Claim: {hypothesis.claim()}.",
         f"Because: {' '.join(hypothesis.because.split())}",
         f"Standing: {standing(folder, hypothesis)}.",
-        f"Design: {most}{hypothesis.design.pairs} pairs{robust}; at most {seconds / 60.0:.2g} min with {jobs} at a time.",
+        f"Design: {most}{hypothesis.design.pairs} pairs{robust}; at most {lasting(seconds)} with {jobs} at a time.",
     ):
         click.echo(textwrap.fill(text, 80))
 

@@ -30,7 +30,8 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
     Scenarios, plans of sweeps, hypotheses and cohorts are told apart by what is in them. Prints one line per error: where, what was got,
     what is legal. Exit code 2 where there is any, 5 where only memory is short.
     """
-    from imam_sim.study.scenario import ScenarioError, TooBig
+    from imam_sim.study.language import ScenarioError
+    from imam_sim.study.scenario_file import TooBig
     from imam_sim.study.shelf import check as read
 
     worst = Exit.OK
@@ -65,7 +66,7 @@ PARTS_OF_THE_SHELF = (
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 def scenarios(as_json: bool) -> None:
     """List the scenarios that ship, by name and title."""
-    from imam_sim.study.scenario import load, names
+    from imam_sim.study.scenario_file import load, names
 
     fronts = [group for group, _ in PARTS_OF_THE_SHELF[:-1]]
     rows = [
@@ -91,7 +92,7 @@ def params(path: str | None, as_json: bool) -> None:
 
     PATH is a parameter (`cd4.tolerance`), which is shown in full, or the front of several (`cd4`).
     """
-    from imam_sim.study.scenario import ScenarioError, nearest, parameters
+    from imam_sim.study.language import ScenarioError, nearest, parameters
 
     every = parameters()
     wanted = (path or "").rstrip(".")

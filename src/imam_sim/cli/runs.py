@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,12 +58,12 @@ def _tell(outcome: Outcome, seconds: float) -> None:
     _, measured = read_outcomes(outcome.folder)
     end = {name: values[-1] for name, values in measured.items()}
     made = f"{outcome.hours / 24.0:g} d in {seconds:.1f} s" if outcome.steps else f"{outcome.hours / 24.0:g} d, already done"
-    click.echo(
+    told = (
         f"{read_scenario(outcome.folder).title}: {made}; at the end {end['macrophages']:.0f} macrophages/mm2, "
         f"necrosis {100 * end['necrosis']:.1f} %, creatine kinase {end['creatine_kinase']:.0f} U/L, "
-        f"strength {100 * end['strength']:.0f} % of health",
-        err=True,
+        f"strength {100 * end['strength']:.0f} % of health"
     )
+    click.echo(textwrap.fill(told, 80), err=True)
 
 
 @main.command()
@@ -101,7 +102,7 @@ def run(
 
     from click.core import ParameterSource
 
-    from imam_sim.study.scenario import load
+    from imam_sim.study.scenario_file import load
 
     given = [name for name in ("seed", "sets", "every", "out") if ctx.get_parameter_source(name) != ParameterSource.DEFAULT]
     if resume is not None and (scenario or given):
@@ -154,7 +155,7 @@ def demo(ctx: click.Context, out: Path | None, days: float | None) -> None:
     """Show what this is: a muscle section at once, then 180 days of untreated disease, then pictures of it."""
     import time
 
-    from imam_sim.study.scenario import load
+    from imam_sim.study.scenario_file import load
     from imam_sim.study.simulate import shortened
 
     begun = time.monotonic()
@@ -330,7 +331,7 @@ def bench(cases: tuple[str, ...], out: Path | None, as_json: bool, quick: bool) 
     The table shows the least and the median of all repeats, in the unit that ends each name, and the aim of the developers for the least.
     """
     from imam_sim.study.bench import CASES, run, table
-    from imam_sim.study.scenario import nearest
+    from imam_sim.study.language import nearest
 
     for name in cases:
         if name not in CASES:

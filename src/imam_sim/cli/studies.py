@@ -11,7 +11,7 @@ import rich_click as click
 
 from imam_sim.cli import completion
 from imam_sim.cli.guard import Exit, main
-from imam_sim.cli.talk import Interruption, bar, echo_json, program, say_compiling
+from imam_sim.cli.talk import Interruption, bar, echo_json, lasting, program, say_compiling
 
 if TYPE_CHECKING:
     from imam_sim.study.executors import Where
@@ -148,8 +148,8 @@ def sweep(ctx: click.Context, name_or_path: str, out: Path | None, dry_run: bool
 @click.pass_context
 def extend(ctx: click.Context, study: Path, asked: Asked) -> None:
     """Go on with the plan that a study holds, with more replicates if you like; nothing is run twice."""
+    from imam_sim.study.language import ScenarioError
     from imam_sim.study.ledger import RunLedger
-    from imam_sim.study.scenario import ScenarioError
     from imam_sim.study.sweep import plan_in
 
     with RunLedger.seen(study) as ledger:
@@ -253,7 +253,7 @@ def _tell_design(folder: Path, plan: Plan, asked: Asked) -> None:
         return
     click.echo(f"{plan.title}: {len(plan.arms)} arms x {len(plan.points)} points x {plan.replicates} replicates = {plan.n_rows} rows")
     click.echo(f"arms: {', '.join(plan.arms)}")
-    click.echo(f"to do now: {needed.n_rows} rows, about {needed.seconds / 3600.0:.2g} h with {jobs} at a time, {needed.bytes / 1e6:.2g} MB")
+    click.echo(f"to do now: {needed.n_rows} rows, about {lasting(needed.seconds)} with {jobs} at a time, {needed.bytes / 1e6:.2g} MB")
 
 
 @main.command()
@@ -273,7 +273,7 @@ def status(study: Path, as_json: bool) -> None:
         return
     click.echo(f"{told['title']}: {told['done']} of {told['rows']} rows done, {told['failed']} failed, {told['missing']} missing")
     click.echo(f"{len(told['arms'])} arms x {told['points']} points x {told['replicates']} replicates, {len(told['outcomes'])} outcomes")
-    click.echo(f"{told['seconds'] / 3600.0:.3g} h of work, {told['bytes'] / 1e6:.3g} MB, imam-sim {told['version']}")
+    click.echo(f"{lasting(told['seconds'])} of work, {told['bytes'] / 1e6:.3g} MB, imam-sim {told['version']}")
     click.echo(f"digest {told['digest']}")
     for failure in told["failures"][:FAILURES_TOLD]:
         click.echo("failed: arm {arm}, point {point}, replicate {replicate}: {note}".format(**failure))

@@ -106,6 +106,16 @@ def say_compiling() -> None:
         click.echo("compiling kernels, once, about 30 s", err=True)
 
 
+def lasting(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 100.0:
+        return f"{seconds:.0f} s"
+    if seconds < 6000.0:
+        return f"{seconds / 60.0:.0f} min"
+    hours = seconds / 3600.0
+    return f"{hours:.1f} h" if hours < 10.0 else f"{hours:.0f} h"
+
+
 def program() -> str:
     """What to type for this program: its name, or its path where the name alone would not be found, as after `make demo`."""
     import shutil

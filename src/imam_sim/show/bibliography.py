@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from imam_sim.study.scenario import shipped_folder
+from imam_sim.study.language import shipped_folder
 
 CITATION = re.compile(r"\[([a-z][a-z0-9_]{3,}(?:, [a-z][a-z0-9_]+)*)\](?!\()")
 SPACE = re.compile(r"(?:\s|%.*)*")

@@ -23,14 +23,13 @@ from imam_sim.show.median_pair import Courses, Film, Progress, Seen, contrasts_o
 from imam_sim.show.plot import BLUE
 from imam_sim.show.report import svg
 from imam_sim.show.verdict import as_predicted, picture
-from imam_sim.study.experiment import FILE, PAIRS, Report, facts, robust_text, verdict_text
+from imam_sim.study.experiment import FILE, PAGE, PAIRS, PICTURE, Report, facts, robust_text, verdict_text
 from imam_sim.study.hypothesis import COUNTED
 from imam_sim.study.paired import Verdict
 from imam_sim.study.results import Study
 from imam_sim.study.store import model_digest, write_whole
 
 HERE = Path(__file__).parent
-PICTURE, PAGE = "picture.png", "report.html"
 PRINTED = 4  # frames on paper
 MOST_LINES = 500  # of a table of pairs or draws
 DOI = re.compile(r"10\.\d{4,9}/\S+")

@@ -18,7 +18,8 @@ from mesa.discrete_space import PropertyLayer
 
 from imam_sim.model import observe
 from imam_sim.model.state import Floats, Kind, Signal, Tissue, in_use
-from imam_sim.study.scenario import Scenario, load
+from imam_sim.study.scenario import Scenario
+from imam_sim.study.scenario_file import load
 from imam_sim.study.simulate import MAX_SEED, Simulation, prepare_kernels
 
 
@@ -140,7 +141,7 @@ class MuscleModel(mesa.Model):
     scenario = None
 
     def __init__(self, scenario: str | Path | Scenario = "imam_untreated", seed: int = 1) -> None:
-        """From a scenario, its path or the name of a shipped one. Raises as `scenario.load`, and ValueError for an impossible seed."""
+        """From a scenario, its path or the name of a shipped one. Raises as `scenario_file.load`, and ValueError for an impossible seed."""
         try:
             seed = operator.index(seed)
         except TypeError:

@@ -26,10 +26,11 @@ from imam_sim.show.plot import BLUE
 from imam_sim.show.sensitivity import tornado
 from imam_sim.study import response
 from imam_sim.study import trial as trials
+from imam_sim.study.language import ScenarioError
 from imam_sim.study.plan import Row
 from imam_sim.study.response import UPPER_LIMIT
 from imam_sim.study.results import Study
-from imam_sim.study.scenario import Scenario, ScenarioError, Treat
+from imam_sim.study.scenario import Scenario, Treat
 from imam_sim.study.sensitivity import analysed
 from imam_sim.study.spread import Group, groups
 from imam_sim.study.trial import LEAST_ENZYME, LEVELS, NEEDED, NoTrial, Trial

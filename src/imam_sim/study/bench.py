@@ -171,7 +171,7 @@ def _sweep(repeats: int, quick: bool) -> Measures:
 
 def _tissue(repeats: int, quick: bool) -> Measures:
     from imam_sim.model.initial import make_tissue
-    from imam_sim.study.scenario import load
+    from imam_sim.study.scenario_file import load
 
     _make_ready()
     clocks: list[Clock] = []
@@ -208,7 +208,7 @@ def _days(name: str, start: Simulation, repeats: int, quick: bool) -> Measures:
 
 
 def _day_default(repeats: int, quick: bool) -> Measures:
-    from imam_sim.study.scenario import load
+    from imam_sim.study.scenario_file import load
 
     _make_ready()
     inflamed = load("imam_untreated")
@@ -219,7 +219,7 @@ def _day_default(repeats: int, quick: bool) -> Measures:
 
 
 def _acute_day(repeats: int, quick: bool) -> Measures:
-    from imam_sim.study.scenario import load
+    from imam_sim.study.scenario_file import load
 
     _make_ready()
     return _days("acute_day", _at(load("acute_injury"), 48.0, quick), repeats, quick)
@@ -254,7 +254,7 @@ def _cells(repeats: int, quick: bool) -> Measures:
     """A whole step less its signals, in a tissue into which immune cells were put by hand."""
     from imam_sim.model import fields, step
     from imam_sim.model.state import Counter, Now, copy
-    from imam_sim.study.scenario import load
+    from imam_sim.study.scenario_file import load
 
     _make_ready()
     start = _at(load("imam_untreated"), 120.0, quick)

@@ -25,8 +25,8 @@ from imam_sim.model.state import Flags, Floats
 from imam_sim.study import toml_text, workers
 from imam_sim.study.findings import Findings
 from imam_sim.study.fitting import Fitting, Trial, Vector, row_of
+from imam_sim.study.language import ScenarioError, nearest, parameters
 from imam_sim.study.ledger import SETTINGS, Ledger, Row, digest
-from imam_sim.study.scenario import ScenarioError, nearest, parameters
 from imam_sim.study.space_filling import FEWEST, Range, Region, latin_hypercube, shrunk, value_in, whole_box
 from imam_sim.study.store import write_whole
 

@@ -24,8 +24,9 @@ from scipy.special import ndtri, stdtrit
 from imam_sim.model.quantity import declared
 from imam_sim.study import response, toml_text
 from imam_sim.study.cohort import Patient, load_cohort, lot, multiplied
-from imam_sim.study.language import AMOUNT, HOURS, MAX_BYTES, ScenarioError, nearest, shipped_folder
-from imam_sim.study.scenario import EVENTS, Scenario, loads, names, parameters
+from imam_sim.study.language import AMOUNT, HOURS, MAX_BYTES, ScenarioError, nearest, parameters, shipped_folder
+from imam_sim.study.scenario import EVENTS, Scenario
+from imam_sim.study.scenario_file import loads, names
 
 Numbers = NDArray[np.float64]
 Window = tuple[float, float]

@@ -13,8 +13,9 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from imam_sim.study.findings import Check, Course, Findings, Judged, Window, arm_scenario, arms_of, judge, value_of
+from imam_sim.study.language import ScenarioError, parameters
 from imam_sim.study.ledger import Mark, Row, digest
-from imam_sim.study.scenario import Scenario, ScenarioError, parameters, resolved, usual_values
+from imam_sim.study.scenario import Scenario, resolved, usual_values
 from imam_sim.study.simulate import prepare_kernels
 from imam_sim.study.store import model_digest
 from imam_sim.study.validate import Run, arm_course, course_of

@@ -39,7 +39,8 @@ from imam_sim.study import cohort as cohorts
 from imam_sim.study.cohort import Cohort, Patient, lot, multiplied
 from imam_sim.study.document import Document, Table, find_file, leaves, toml_value
 from imam_sim.study.language import ScenarioError, in_words, legal_value, nearest, parameters
-from imam_sim.study.scenario import COMMAND_LINE, Scenario, Written, loads, read, resolved, usual_values
+from imam_sim.study.scenario import Scenario, resolved, usual_values
+from imam_sim.study.scenario_file import COMMAND_LINE, Written, loads, read
 from imam_sim.study.store import checksum, model_digest
 from imam_sim.study.toml_text import KeyPath
 
@@ -53,6 +54,7 @@ MAX_REPLICATES = 1_000_000
 MAX_POINTS = 1_000_000
 MAX_ROWS = 10_000_000
 MAX_SEED = 2**53  # below it every reader of JSON has the same number
+REPEATS_TOLD = 3  # of pairs of points that are the same
 MAX_TRIED = 200  # scenarios that are built to see whether values are legal together
 FEWEST_WALKS = 4  # of a morris sample: fewer have no interval
 LEVELS = 4  # of a morris sample, if it says nothing
@@ -768,7 +770,9 @@ def _refuse_repeats(document: Document, file: _File, arms: Mapping[str, Arm], po
         if same != name:
             document.report(("arm", n), f"{name} is the same as {same}, must differ in something")
     seen: dict[tuple[tuple[str, Value], ...], int] = {}
-    for n, point in enumerate(points, start=1):
-        earlier = seen.setdefault(tuple(sorted(point.items())), n)
-        if earlier != n:
-            document.report(("table",) if file.table else ("sample",), f"points {earlier} and {n} are the same")
+    repeated = [(seen.setdefault(tuple(sorted(point.items())), n), n) for n, point in enumerate(points, start=1)]
+    repeated = [(earlier, n) for earlier, n in repeated if earlier != n]
+    if repeated:
+        told = ", ".join(f"{earlier} and {n}" for earlier, n in repeated[:REPEATS_TOLD])
+        more = f", and {len(repeated) - REPEATS_TOLD} more" if len(repeated) > REPEATS_TOLD else ""
+        document.report(("table",) if file.table else ("sample",), f"points {told} are the same{more}")

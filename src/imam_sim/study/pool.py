@@ -70,7 +70,7 @@ def handed_in(path: Path) -> Pairs:
             told = json.loads(file.read_text(encoding="utf-8"))
         pairs = [(int(pair["seed"]), float(pair["control"]), float(pair["treated"])) for pair in told["differences"]]
         prediction = Prediction(told["direction"], told["contrast"], float(told["size"]))
-        texts = [told[key] for key in ("group", "title", "claim", "outcome", "summary", "unit", "sha256", "version")]
+        texts = [told[key] for key in ("group", "title", "claim", "outcome", "summary", "unit", "sha256", "version", "model")]
         whole = all(isinstance(text, str) for text in (*texts, prediction.direction, prediction.contrast))
     except FileNotFoundError:
         raise StoreDamaged(f"{file}: is missing, must be {MADE_BY}") from None
@@ -114,6 +114,11 @@ def _refuse_different(handed: Sequence[Pairs]) -> None:
         if other.told["version"] != first.told["version"]:
             versions = f"{other.told['version']}, not {first.told['version']}"
             raise StoreRefused(f"{other.file}: was made with another version of imam-sim than {first.file} ({versions}); test it again")
+        if other.told["model"] != first.told["model"]:
+            models = f"{other.told['model'][:8]}, not {first.told['model'][:8]}"
+            raise StoreRefused(
+                f"{other.file}: was made with another model than {first.file} ({models}); test it again with one installation"
+            )
 
 
 def _refuse_counted_twice(handed: Sequence[Pairs]) -> None:
@@ -146,7 +151,7 @@ def as_data(pooled: Pooled) -> dict[str, Any]:
     def known(found: Effect) -> dict[str, Any]:
         return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in found._asdict().items()}
 
-    kept = ("title", "claim", "outcome", "summary", "unit", "contrast", "direction", "size", "sha256", "version")
+    kept = ("title", "claim", "outcome", "summary", "unit", "contrast", "direction", "size", "sha256", "version", "model")
     return {
         **{name: pooled.told[name] for name in kept},
         "verdict": str(pooled.effect.verdict),

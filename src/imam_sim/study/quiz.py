@@ -23,7 +23,8 @@ from imam_sim.model.observe import GRADE_CUTS, MM, grade
 from imam_sim.model.state import Tissue
 from imam_sim.study import agreement, workers
 from imam_sim.study.language import MAX_BYTES, ScenarioError, nearest, printable
-from imam_sim.study.scenario import Injure, Record, Scenario, Treat, load
+from imam_sim.study.scenario import Injure, Record, Scenario, Treat
+from imam_sim.study.scenario_file import load
 from imam_sim.study.simulate import MAX_SEED, prepare_kernels, shortened
 from imam_sim.study.store import RECORD, model_digest, read_outcomes, read_record, read_sections, run_in_folder, write_whole
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from imam_sim.study import workers
 from imam_sim.study.findings import Check, Findings, shipped
 from imam_sim.study.fitting import Fitting, row_of, usual_value
+from imam_sim.study.language import ScenarioError, nearest, parameters
 from imam_sim.study.ledger import Ledger, Mark, digest
-from imam_sim.study.scenario import ScenarioError, nearest, parameters
 from imam_sim.study.space_filling import latin_hypercube, whole_box
 
 SETS = "accepted_sets.csv"

@@ -31,7 +31,8 @@ from imam_sim.study.document import Document, Table, find_file, toml_value
 from imam_sim.study.language import ScenarioError, in_words, nearest, parameters, printable, quoted, shipped_folder
 from imam_sim.study.paired import Numbers
 from imam_sim.study.plan import MAX_SEED
-from imam_sim.study.scenario import Scenario, Set, loads, usual_values
+from imam_sim.study.scenario import Scenario, Set, usual_values
+from imam_sim.study.scenario_file import loads
 from imam_sim.study.store import StoreDamaged, StoreRefused, naming, write_whole
 from imam_sim.study.store import sealed as with_checksum
 

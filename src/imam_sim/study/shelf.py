@@ -52,7 +52,7 @@ def _loader(kind: str) -> Callable[[str], Any]:
         from imam_sim.study.cohort import load_cohort
 
         return load_cohort
-    from imam_sim.study.scenario import load as load_scenario
+    from imam_sim.study.scenario_file import load as load_scenario
 
     return load_scenario
 

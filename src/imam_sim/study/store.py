@@ -35,7 +35,8 @@ import numpy as np
 
 from imam_sim.model.observe import NAMES, OUTCOMES
 from imam_sim.model.state import Floats, Tissue, arrays, from_arrays
-from imam_sim.study.scenario import Scenario, loads, resolved
+from imam_sim.study.scenario import Scenario, resolved
+from imam_sim.study.scenario_file import loads
 
 if TYPE_CHECKING:
     from imam_sim.study.simulate import Simulation  # imports numba, which who only reads can do without

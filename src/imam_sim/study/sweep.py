@@ -366,7 +366,8 @@ class _Crew:
                 self._suspects += [_Batch([row], batch.deaths + 1) for row in batch.rows]
             else:
                 tries = batch.deaths + 1
-                note = f"its process ended before it was done, {tries} times; memory may be short"
+                what = "out of memory" if isinstance(error, MemoryError) else "its process ended before it was done; memory may be short"
+                note = f"{what} ({tries} tries)"
                 runs += [_run(row, Given(row.key, 0.0, b"", "", note), tries) for row in batch.rows]
                 self._n_lost += len(batch.rows)
                 if self._n_lost >= HOPELESS and not self._n_given:

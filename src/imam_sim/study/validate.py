@@ -17,7 +17,8 @@ from imam_sim.model.observe import NAMES
 from imam_sim.study import branch, workers
 from imam_sim.study.cost import seconds_of
 from imam_sim.study.findings import Check, Course, Finding, Findings, Judged, arm_scenario, arms_used, judge, other_value_of, value_of
-from imam_sim.study.scenario import Scenario, ScenarioError
+from imam_sim.study.language import ScenarioError
+from imam_sim.study.scenario import Scenario
 from imam_sim.study.simulate import prepare_kernels, shortened
 
 WIDTH = 80
