@@ -106,7 +106,9 @@ def interrupted(number: signal.Signals) -> subprocess.Popen[str]:
 def test_a_run_says_its_folder_on_stdout_and_the_rest_on_stderr() -> None:
     result = run("run", "small.toml", "--seed", 4)
     assert (result.exit_code, result.stdout) == (Exit.OK, "runs/small-seed4\n")
-    assert result.stderr.splitlines()[-1].startswith("a small wound: 0.25 d in ")
+    told = result.stderr[result.stderr.index("a small wound: ") :]
+    assert told.startswith("a small wound: 0.25 d in ")
+    assert max(map(len, told.splitlines())) <= 80
 
 
 def test_the_summary_as_json_is_all_that_is_on_stdout() -> None:
@@ -280,3 +282,13 @@ def test_the_demo_shows_a_picture_before_it_runs(monkeypatch: pytest.MonkeyPatch
     result = run("demo", "--days", "1")
     path = Path(result.stderr.splitlines()[0].partition(": ")[2])
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_process_that_dies_is_not_taken_for_a_reader_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("imam_sim.study.quiz.fill", dies)
+    result = run("quiz", "--out", "quiz")
+    assert result.exit_code == Exit.REFUSED
+    assert "Broken pipe: a process that works has ended; memory may be short" in result.stderr

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from test_sweep import PLAN_TEXT, WOUND
 
 from imam_sim.cli import Exit, main
+from imam_sim.cli.talk import lasting
 from imam_sim.model.observe import NAMES
 from imam_sim.study import sweep as sweeping
 from imam_sim.study import workers
@@ -217,3 +218,8 @@ def test_a_plan_without_outcomes_keeps_all(here: Path) -> None:
     (here / "plan.toml").write_text(PLAN_TEXT.replace('outcomes = ["macrophages", "necrosis"]\n', "").replace("replicates = 3", ""))
     told = json.loads(run("sweep", "plan.toml", "--max-rows", 1, "--json").stdout)
     assert told["outcomes"] == list(NAMES)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(41.0, "41 s"), (120.0, "2 min"), (7200.0, "2.0 h"), (3_600_000.0, "1000 h")])
+def test_times_are_told_as_people_say_them(seconds: float, told: str) -> None:
+    assert lasting(seconds) == told

@@ -23,7 +23,8 @@ def loaded(name: str) -> Hypothesis:
 def table() -> dict[str, list[str]]:
     """The cells of the library's table by the name of the hypothesis."""
     text = (ROOT / "docs" / "hypotheses.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([a-z0-9_]+)` \|(.+)\|$", text, re.MULTILINE)
+    library = text.partition("## The verdicts of this version")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \|(.+)\|$", library, re.MULTILINE)
     return {name: [cell.strip() for cell in rest.split(" | ")] for name, rest in rows}
 
 

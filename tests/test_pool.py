@@ -79,6 +79,12 @@ def test_a_group_whose_interval_misses_the_pooled_mean_is_counted_as_missing(tmp
     assert "4 of 5 groups hold the pooled mean" in " ".join(as_text(pooled).split())
 
 
+@pytest.mark.parametrize(("n", "told"), [(4, True), (5, False)])
+def test_intervals_of_few_pairs_are_said_to_miss_more_often(tmp_path: Path, n: int, told: bool) -> None:
+    folders = [group(tmp_path, "one", 100), group(tmp_path, "two", 200, n=n)]
+    assert ("misses, more often with fewer than 5 pairs." in " ".join(as_text(pool(folders)).split())) == told
+
+
 def test_groups_that_tested_another_text_are_refused(tmp_path: Path) -> None:
     folders = [group(tmp_path, "one", 100), group(tmp_path, "two", 200, sha256="f" * 64)]
     with pytest.raises(StoreRefused, match=r"two/verdict.json: tests another text .* must test the same file"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
 from enum import IntEnum
 from typing import Any
@@ -68,13 +69,25 @@ def verdict(error: BaseException) -> tuple[list[str], Exit] | None:
     return None
 
 
+def _nobody_reads() -> bool:
+    """Whether what this program prints goes to nobody."""
+    poll = select.poll()
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 class Guarded(click.RichGroup):
     """A group of commands that never shows a traceback for what a user did."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
+        except BrokenPipeError as error:
+            if not _nobody_reads():  # it was a pipe to a process that works, and has died
+                click.echo(f"{error.strerror}: a process that works has ended; memory may be short", err=True)
+                ctx.exit(Exit.REFUSED)
             # who reads stdout has gone, as in `imam-sim params | head`: not an error, and nothing more can be said
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(Exit.OK)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from imam_sim.study.experiment import VERDICT
+from imam_sim.study.experiment import FEWEST, VERDICT
 from imam_sim.study.paired import Effect, Numbers, Prediction, Verdict, effect
 from imam_sim.study.store import StoreDamaged, StoreRefused, naming
 
@@ -197,7 +197,8 @@ def chance(pooled: Pooled) -> str:
     """What chance alone does to groups that test one claim on one model, in words."""
     n, verdicts = len(pooled.groups), [str(group.effect.verdict) for group in pooled.groups]
     told = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+    few = f", more often with fewer than {FEWEST} pairs" if any(group.effect.n < FEWEST for group in pooled.groups) else ""
     return (
         f"The intervals of {pooled.holding} of {n} groups hold the pooled mean. All groups ran the same model, so they differ by chance "
-        f"alone, and about 1 interval in 20 misses. Groups said: {told}."
+        f"alone, and about 1 interval in 20 misses{few}. Groups said: {told}."
     )

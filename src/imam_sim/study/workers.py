@@ -49,7 +49,7 @@ def done(work: Callable[[Item], Result], items: Mapping[Key, Item], jobs: int) -
         for future in as_completed(waiting):
             yield waiting.pop(future), future.result()
         finished = True
-    except BrokenProcessPool:
+    except (BrokenProcessPool, BrokenPipeError):  # a process has died, or could not even begin
         raise MemoryError from None
     finally:
         pool.shutdown(wait=finished, cancel_futures=True)
