@@ -319,3 +319,9 @@ def test_one_pair_has_no_interval(tmp_path: Path) -> None:
     assert len(report.pairs) == 1
     assert "no interval from one pair" in as_text(report)
     assert "one pair says nothing about chance" in as_text(report)
+
+
+def test_who_names_the_folder_of_a_hypothesis_for_a_study_is_told_where_the_study_is(tmp_path: Path) -> None:
+    experiment(tmp_path / "out", claim(tmp_path, design="pairs = 2"))
+    with pytest.raises(StoreDamaged, match=r"out: is no sweep: study\.sqlite is missing; did you mean .*out/pairs\?"):
+        Study.open(tmp_path / "out")

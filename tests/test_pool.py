@@ -138,6 +138,10 @@ def test_a_group_without_a_name_goes_by_its_folder(tmp_path: Path) -> None:
     assert handed_in(group(tmp_path, "the_folder", 100, group="")).name == "the_folder"
 
 
+def test_a_group_that_was_cut_is_said_to_be_not_finished(tmp_path: Path) -> None:
+    assert handed_in(group(tmp_path, "north", 1, missing=3)).name == "north (not finished)"
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"differences": [{"seed": 1}]}', '{"differences": [{"seed": 1, "control": NaN, "treated": 1}]}']
 )

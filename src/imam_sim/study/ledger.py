@@ -202,7 +202,9 @@ class StudyFile:
     def look(self) -> None:
         """Open it for reading, while somebody may be writing. StoreDamaged, also where there is no study; OSError."""
         if not self.path.is_file():
-            raise StoreDamaged(f"{self.folder}: is no {self.form.noun}: {STUDY} is missing; name a folder that `{self.form.command}` made")
+            inside = next((path.parent for path in sorted(self.folder.glob(f"*/{STUDY}"))), None)
+            near = f"; did you mean {inside}?" if inside else f"; name a folder that `{self.form.command}` made"
+            raise StoreDamaged(f"{self.folder}: is no {self.form.noun}: {STUDY} is missing{near}")
         try:
             with self.told():
                 self._open = self._readable()

@@ -82,6 +82,7 @@ def handed_in(path: Path) -> Pairs:
         raise StoreRefused(f"{file}: no pair was measured in both arms; give the same `imam-sim test` again")
     seeds, control, treated = zip(*pairs, strict=True)
     name = told["group"] or (path.name if path.is_dir() else file.resolve().parent.name)
+    name += " (not finished)" if told.get("missing") else ""
     return Pairs(name, file, told, seeds, np.array(control), np.array(treated))
 
 
