@@ -370,3 +370,13 @@ def test_marks_are_told_in_words_and_as_data(sheet: Path) -> None:
 )
 def test_options_that_contradict_each_other_are_refused(words: tuple[str, ...]) -> None:
     assert run("quiz", *words).exit_code == Exit.BAD_INPUT
+
+
+def test_a_quiz_that_is_stopped_says_that_the_same_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quizzes, "fill", stopped)
+    result = run("quiz", "--out", tmp_path / "class")
+    assert result.exit_code == Exit.INTERRUPTED
+    assert "the same command goes on" in result.stderr

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from imam_sim.cli.guard import main
+from imam_sim.cli.guard import Exit, main
 from imam_sim.cli.talk import bar, echo_json, say_compiling
 
 if TYPE_CHECKING:
@@ -78,7 +78,11 @@ def _make(folder: Path, questions: int, seed: int, name: str | None, stain: str,
     with bar("state") as show:
         if show:
             show(completed=0, total=lacking, state="runs")
-        quizzes.fill(folder, quizzes.POOL, jobs or processors(), lambda count: show(completed=count) if show else None)
+        try:
+            quizzes.fill(folder, quizzes.POOL, jobs or processors(), lambda count: show(completed=count) if show else None)
+        except KeyboardInterrupt:
+            click.echo("stopped; what is done stays, and the same command goes on", err=True)
+            raise SystemExit(Exit.INTERRUPTED) from None
     made = quizzes.draw(quizzes.specimens(folder, quizzes.POOL), questions, seed, stain)
     from imam_sim.show.quiz import page
     from imam_sim.study.store import write_whole
